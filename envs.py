@@ -1,0 +1,291 @@
+"""Worlds to walk in: graphs whose moves share one structure and whose observations share nothing.
+
+A world is a graph of N states and A moves. An agent walks on it and sees one of S kinds of observation in each
+state; which kind stands where is drawn anew for every walk, so that only the structure (North + East + South + West
+leads back) can be learned across walks. [W20] Whittington et al., Cell 2020; [W22] Whittington et al., ICLR 2022.
+
+Glossary: N states, A moves, B walks, T steps, S kinds of observation, U units whose activity is mapped.
+Everything about a walk is batch first, (B, T). Step 0 is where the walk begins: no move led there (action -1).
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+# ---------------------------------------------------------------------------------------------------- worlds
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """A graph to walk on; its arrays are read-only.
+
+    name: what it is called.  actions: the A names of the moves.
+    next_state: (N, A) integers, the state that a move leads to, -1 where it is blocked.
+    xy: (N, 2), where to draw each state (x to the East, y to the North).
+    loop: names of moves that together lead back to where they began.
+    Raises ValueError where these do not fit together.
+    """
+
+    name: str
+    actions: tuple
+    next_state: np.ndarray
+    xy: np.ndarray
+    loop: tuple
+
+    def __post_init__(self):
+        next_state, xy = np.array(self.next_state), np.array(self.xy, float)
+        if next_state.ndim != 2 or next_state.size == 0 or not np.issubdtype(next_state.dtype, np.integer):
+            raise ValueError(f"next_state must be integers of shape (N, A), got {next_state.dtype} {next_state.shape}")
+        N, A = next_state.shape
+        if next_state.min() < -1 or next_state.max() >= N:
+            raise ValueError(f"next_state must lie in -1..{N - 1}, got {next_state.min()}..{next_state.max()}")
+        if (next_state < 0).all(axis=1).any():
+            raise ValueError(f"next_state leaves no move at state {(next_state < 0).all(axis=1).argmax()}")
+        if len(self.actions) != A or xy.shape != (N, 2):
+            raise ValueError(f"next_state {N, A} needs {A} actions and xy {N, 2}, got {len(self.actions)}, {xy.shape}")
+        for field, array in (("next_state", next_state), ("xy", xy)):
+            array.setflags(write=False)
+            object.__setattr__(self, field, array)
+
+    @property
+    def n_states(self):
+        """N, the number of states."""
+        return len(self.next_state)
+
+    @property
+    def n_actions(self):
+        """A, the number of moves."""
+        return len(self.actions)
+
+    def follow(self, state, moves):
+        """The states passed on a walk from `state` by named moves, `state` first; stops before a blocked move."""
+        states = [state]
+        for move in moves:
+            state = self.next_state[state, self.actions.index(move)]
+            if state < 0:
+                break
+            states.append(int(state))
+        return states
+
+
+def grid(height, width=None, torus=False):
+    """A height x width grid with moves North, East, South, West; a torus wraps round. Row 0 is the southernmost."""
+    width = height if width is None else width
+    check_size("height", height, 2)
+    check_size("width", width, 2)
+    y, x = np.divmod(np.arange(height * width), width)
+    moves = {"North": (0, 1), "East": (1, 0), "South": (0, -1), "West": (-1, 0)}
+    if torus:
+        return _lattice("torus", x, y, moves, loop=tuple(moves), wrap=(width, height))
+    return _lattice("grid", x, y, moves, loop=tuple(moves))
+
+
+def hexagon(side):
+    """A hexagon of triangular lattice, `side` states along each edge: N = 3 side (side - 1) + 1 states, six moves."""
+    check_size("side", side, 2)
+    v, u = np.divmod(np.arange((2 * side - 1) ** 2), 2 * side - 1)
+    u, v = u - side + 1, v - side + 1
+    inside = abs(u + v) < side
+    moves = {"East": (1, 0), "North-East": (0, 1), "North-West": (-1, 1)}
+    moves |= {"West": (-1, 0), "South-West": (0, -1), "South-East": (1, -1)}
+    world = _lattice("hexagon", u[inside], v[inside], moves, loop=("East", "North-East", "West", "South-West"))
+    slant = np.array([[1, 0], [1 / 2, np.sqrt(3) / 2]])
+    return World(world.name, world.actions, world.next_state, world.xy @ slant, world.loop)
+
+
+def ring(n):
+    """n states in a circle, moves clockwise and anticlockwise."""
+    check_size("n", n, 3)
+    s = np.arange(n)
+    xy = n / (2 * np.pi) * np.c_[np.sin(2 * np.pi * s / n), np.cos(2 * np.pi * s / n)]
+    loop = ("clockwise", "clockwise", "anticlockwise", "anticlockwise")
+    return World("ring", ("clockwise", "anticlockwise"), np.c_[(s + 1) % n, (s - 1) % n], xy, loop)
+
+
+WORLDS = {"grid": (grid, 8), "torus": (lambda n: grid(n, torus=True), 8), "hex": (hexagon, 5), "ring": (ring, 8)}
+
+
+def make(name, size=None):
+    """The world of that name in WORLDS; size is its side, or a ring's states, by default the one given there."""
+    if name not in WORLDS:
+        raise ValueError(f"name must be one of {tuple(WORLDS)}, got {name!r}")
+    build, usual_size = WORLDS[name]
+    return build(usual_size if size is None else size)
+
+
+def _lattice(name, x, y, moves, loop, wrap=None):
+    """The world of the points (x, y), joined where a move's (dx, dy) leads from one to another."""
+    place = {point: state for state, point in enumerate(zip(x.tolist(), y.tolist()))}
+    next_state = np.full((len(place), len(moves)), -1)
+    for (px, py), state in place.items():
+        for a, (dx, dy) in enumerate(moves.values()):
+            target = (px + dx, py + dy) if wrap is None else ((px + dx) % wrap[0], (py + dy) % wrap[1])
+            next_state[state, a] = place.get(target, -1)
+    return World(name, tuple(moves), next_state, np.c_[x, y], loop)
+
+
+def check_size(name, value, least):
+    """Raise ValueError, naming the argument, unless value is an integer of at least `least`."""
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+
+
+# ----------------------------------------------------------------------------------------------------- walks
+
+
+class Walk(NamedTuple):
+    """B walks of T steps, each (B, T).
+
+    states: where the agent is.  actions: the move that led there, -1 at step 0.  observations: what it sees there.
+    revisit: it has been here before on this walk, so that what it will see can be known.
+    zero_shot: a revisit along an edge (state, move) never taken before: only the structure can tell.
+    """
+
+    states: np.ndarray
+    actions: np.ndarray
+    observations: np.ndarray
+    revisit: np.ndarray
+    zero_shot: np.ndarray
+
+
+def walk(rng, world, batch, steps, n_obs, repeat=0.3, start=None):
+    """Draw B = batch random walks of T = steps steps, each in a world of its own making.  -> Walk
+
+    Observations, one per state, are drawn with replacement from n_obs kinds, anew for every walk. A blocked move is
+    never chosen; the last move is repeated with probability `repeat` where it can be, otherwise any open move is
+    equally likely. Walks begin at a random state, or all at `start`.
+    """
+    for name, value, least in (("batch", batch, 1), ("steps", steps, 1), ("n_obs", n_obs, 1)):
+        check_size(name, value, least)
+    if not 0 <= repeat <= 1:
+        raise ValueError(f"repeat must be a probability in 0..1, got {repeat!r}")
+    if start is not None and not 0 <= start < world.n_states:
+        raise ValueError(f"start must be a state in 0..{world.n_states - 1}, got {start!r}")
+    N, next_state = world.n_states, world.next_state
+    is_open = next_state >= 0
+    open_moves, n_open = np.argsort(~is_open, axis=1, kind="stable"), is_open.sum(axis=1)  # open ones first
+
+    states, actions = np.empty((steps, batch), int), np.full((steps, batch), -1)
+    states[0] = rng.integers(N, size=batch) if start is None else start
+    choice, again = rng.random((steps, batch)), rng.random((steps, batch)) < repeat
+    again[:2] = False  # there is no last move yet
+    for t in range(1, steps):
+        s, last = states[t - 1], actions[t - 1]
+        any_open = open_moves[s, (choice[t] * n_open[s]).astype(int)]
+        actions[t] = np.where(again[t] & is_open[s, last], last, any_open)
+        states[t] = next_state[s, actions[t]]
+    kinds = rng.integers(n_obs, size=(batch, N))
+    return _seen(world, states.T, actions.T, np.take_along_axis(kinds, states.T, axis=1))
+
+
+def walk_by_hand(world, observations, actions, start=None):
+    """The one walk in which the named things are seen in turn and the named moves lead from each to the next.  -> Walk
+
+    observations: T names, numbered in the order in which they first appear; actions: T - 1 of world.actions.
+    start: a state; by default the first from which no move is blocked.
+    Raises ValueError for an unknown or blocked move, or where one state would show two different things.
+    """
+    if len(actions) != len(observations) - 1:
+        raise ValueError(f"actions must be one fewer than the {len(observations)} observations, got {len(actions)}")
+    unknown = [move for move in actions if move not in world.actions]
+    if unknown:
+        raise ValueError(f"actions must be among {world.actions}, got {unknown[0]!r}")
+    paths = [world.follow(s, actions) for s in (range(world.n_states) if start is None else [start])]
+    states = next((path for path in paths if len(path) == len(observations)), None)
+    if states is None:
+        raise ValueError(f"actions {tuple(actions)} are blocked on this {world.name} from start {start}")
+    names = list(dict.fromkeys(observations))
+    kinds = dict(zip(states, observations))
+    if [kinds[s] for s in states] != list(observations):
+        raise ValueError(f"observations must show one thing in one place, got {tuple(observations)} at {tuple(states)}")
+    taken = [-1] + [world.actions.index(move) for move in actions]
+    return _seen(world, np.array([states]), np.array([taken]), np.array([[names.index(o) for o in observations]]))
+
+
+ANIMALS = ("cat", "dog", "frog", "pig", "hen", "cow", "bee", "owl", "ant", "bat", "fox", "yak")
+
+
+def animals(world):  # -> names seen, Walk
+    """Once round the world's loop, with an animal in each place: see cat, go North; see dog, go East; ... what now?"""
+    path = next(p for p in (world.follow(s, world.loop) for s in range(world.n_states)) if len(p) > len(world.loop))
+    animal = dict(zip(dict.fromkeys(path), ANIMALS))
+    names = [animal[state] for state in path]
+    return names, walk_by_hand(world, names, world.loop, start=path[0])
+
+
+def _seen(world, states, actions, observations):
+    """Complete a Walk with its two masks."""
+    revisit = _earlier(states, world.n_states)
+    known_edge = np.zeros_like(revisit)  # step 0 comes by no edge
+    known_edge[:, 1:] = _earlier(states[:, :-1] * world.n_actions + actions[:, 1:], world.n_states * world.n_actions)
+    return Walk(*map(np.ascontiguousarray, (states, actions, observations, revisit, revisit & ~known_edge)))
+
+
+def _earlier(keys, n_keys):  # (B, T) in 0..n_keys-1 -> (B, T) bool
+    """True where the same key stands earlier in the same row."""
+    rows, time = np.arange(len(keys))[:, None], np.arange(keys.shape[1])
+    first = np.full((len(keys), n_keys), keys.shape[1])
+    np.minimum.at(first, (rows, keys), time)
+    return first[rows, keys] < time
+
+
+# ------------------------------------------------------------------------------------------- reference agents
+
+
+def chance(walk, n_obs):  # -> (B, T)
+    """Probability that a guess among n_obs kinds is right: 1/S."""
+    return np.full(walk.states.shape, 1 / n_obs)
+
+
+def edge_agent(walk, n_obs):  # -> (B, T)
+    """Probability that an agent is right that knows the (state, move) edges it has taken, and else guesses."""
+    return np.where(walk.revisit & ~walk.zero_shot, 1, 1 / n_obs)
+
+
+def node_agent(walk, n_obs):  # -> (B, T)
+    """Probability that an agent is right that knows every state it has seen, and else guesses: the ceiling."""
+    return np.where(walk.revisit, 1, 1 / n_obs)
+
+
+def accuracy(right, walk):  # (B, T) -> revisits, zero-shot
+    """Mean of `right` (a probability, or true and false) over the revisits and over the zero-shot steps of a walk.
+
+    NaN where there is no such step. Raises ValueError unless right has the walk's shape.
+    """
+    right = np.asarray(right)
+    if right.shape != walk.revisit.shape:
+        raise ValueError(f"right must have the walk's shape {walk.revisit.shape}, got {right.shape}")
+    return tuple(float(right[mask].mean()) if mask.any() else np.nan for mask in (walk.revisit, walk.zero_shot))
+
+
+def table(world, walks, n_obs, name, rights):  # -> str
+    """Accuracy of a model beside the reference agents: rights[i] (B, T) says where it was right on walks[i]."""
+    agents = {"chance": chance, "edge agent": edge_agent, "node agent": node_agent}
+    rows = {agent: [right(walk, n_obs) for walk in walks] for agent, right in agents.items()} | {name: rights}
+    title = f"{world.name}, {world.n_states} states"
+    lines = [f"{title:20}" + "".join(f"{walk.states.shape[1]:16} steps" for walk in walks)]
+    lines += [" " * 20 + f"{'revisits':>12}{'zero-shot':>10}" * len(walks)]
+    for row, scores in rows.items():
+        cells = [accuracy(right, walk) for right, walk in zip(scores, walks)]
+        lines += [f"{row:20}" + "".join(f"{revisits:12.3f}{zero_shot:10.3f}" for revisits, zero_shot in cells)]
+    return "\n".join(["", *lines, ""])
+
+
+# -------------------------------------------------------------------------------------------------- rate maps
+
+
+def rate_maps(activity, states, n_states):  # (B, T, U), (B, T) -> (U, N)
+    """Each unit's mean activity in each state; NaN in a state never visited.
+
+    Raises ValueError where activity and states do not fit, or a state is not in 0..n_states-1.
+    """
+    activity, states = np.asarray(activity), np.asarray(states)
+    if activity.ndim != 3 or activity.shape[:2] != states.shape:
+        raise ValueError(f"activity must be (B, T, U) for states (B, T) = {states.shape}, got {activity.shape}")
+    if states.size and not 0 <= states.min() <= states.max() < n_states:
+        raise ValueError(f"states must lie in 0..{n_states - 1}, got {states.min()}..{states.max()}")
+    total = np.zeros((n_states, activity.shape[2]))
+    np.add.at(total, states, activity)
+    visits = np.bincount(states.ravel(), minlength=n_states)
+    return np.where(visits > 0, total.T / np.maximum(visits, 1), np.nan)

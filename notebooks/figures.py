@@ -1,0 +1,90 @@
+"""Figures for the main job and the notebooks. Each takes what it draws and returns a matplotlib figure or axes."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.collections import PatchCollection
+from matplotlib.patches import RegularPolygon
+
+import envs
+
+
+def draw_graph(ax, world):
+    """The moves of a world as grey lines from state to state; those that wrap round a torus are left out."""
+    for there in world.next_state.T:
+        here = np.flatnonzero(there >= 0)
+        here = here[np.linalg.norm(world.xy[there[here]] - world.xy[here], axis=1) < 1.5]
+        ax.plot(*np.stack([world.xy[here], world.xy[there[here]]], axis=1).T, color="0.8", lw=0.8, zorder=0)
+    ax.set_aspect("equal")
+    ax.axis("off")
+
+
+def draw_map(ax, world, values, cmap="viridis", **colours):
+    """One value a state, as tiles that fill the plane (squares, or hexagons on a hexagonal world); NaN is left grey."""
+    corners, radius, turn = (6, 1 / np.sqrt(3), 0) if world.name == "hexagon" else (4, 1 / np.sqrt(2), np.pi / 4)
+    tiles = [RegularPolygon(xy, corners, radius=radius, orientation=turn) for xy in world.xy]
+    colours |= {"cmap": plt.get_cmap(cmap).with_extremes(bad="0.9")}
+    tiles = PatchCollection(tiles, array=np.ma.masked_invalid(values), edgecolor="face", lw=0.3, **colours)
+    ax.add_collection(tiles)
+    ax.autoscale_view()
+    ax.set_aspect("equal")
+    ax.axis("off")
+    return tiles
+
+
+def draw_walk(ax, world, walk, steps=25, b=0):
+    """The first steps of walk b, from circle to square, on what there is to see: one colour, one kind of thing."""
+    kinds = np.full(world.n_states, np.nan)
+    kinds[walk.states[b]] = walk.observations[b]
+    draw_graph(ax, world)
+    ax.scatter(*world.xy.T, c=kinds, s=2500 / world.n_states, plotnonfinite=True)
+    path = world.xy[walk.states[b, :steps]]
+    ax.plot(*path.T, color="black", lw=1.2)
+    ax.plot(*path[0], "o", color="white", mec="black", ms=7)
+    ax.plot(*path[-1], "s", color="white", mec="black", ms=7)
+
+
+def centre(world):
+    """The state nearest to the middle of the world."""
+    return int(np.linalg.norm(world.xy - world.xy.mean(axis=0), axis=1).argmin())
+
+
+def position_maps(rng, model, params, world, batch=64, steps=64):
+    """Rate maps (G, N) of the position units on walks from one start: another start would shift the frame."""
+    walk = envs.walk(rng, world, batch, steps, len(params["b"]), start=centre(world))
+    return envs.rate_maps(model.path_integrate(params, walk.actions)[0], walk.states, world.n_states)
+
+
+def one_wave(maps, xy):  # (U, N), (N, 2) -> (U,)
+    """How much of each map's variance its best single plane wave accounts for, 0 to 1 (least squares, waves <= 1/2)."""
+    centred = np.nan_to_num(maps - np.nanmean(maps, axis=1, keepdims=True))
+    frequency = np.stack(np.meshgrid(*[np.linspace(-0.5, 0.5, 41)] * 2), axis=-1).reshape(-1, 2)
+    frequency = frequency[np.linalg.norm(frequency, axis=1) > 0.05]
+    wave = np.exp(2j * np.pi * xy @ frequency.T)
+    power = 2 * abs(centred @ wave) ** 2 / len(xy) / np.maximum((centred**2).sum(axis=1, keepdims=True), 1e-12)
+    return power.max(axis=1).clip(0, 1)
+
+
+def overview(rng, model, params, history, world):
+    """One picture: the learning curve (where there was one), a walk in its world, the units with the clearest maps."""
+    fig = plt.figure(figsize=(12, 3.6), layout="constrained")
+    left, middle, right = fig.subfigures(1, 3, width_ratios=[1.1, 0.9, 1.7])
+    ax = left.subplots()
+    ax.set(xlabel="update", ylabel="share of revisits predicted", ylim=(0, 1.02))
+    if history is None:
+        ax.text(0.5, 0.5, "loaded: no training to show", ha="center", transform=ax.transAxes)
+    else:
+        ax.plot(history["accuracy"], color="tab:blue", lw=1)
+        grows = ax.twinx()
+        grows.plot(history["steps"], color="tab:orange", ls="--", lw=1)
+        grows.set_ylabel("steps in a walk", color="tab:orange")
+        grows.set_ylim(0, None)
+    left.suptitle(f"{model.NAME} learns the structure")
+    draw_walk(middle.subplots(), world, envs.walk(rng, world, 1, 200, len(params["b"]), start=centre(world)))
+    middle.suptitle("a walk; one colour, one thing to see")
+    maps = position_maps(rng, model, params, world)
+    best = np.argsort(-one_wave(maps, world.xy))[:8]
+    for ax, unit in zip(right.subplots(2, 4).flat, best):
+        draw_map(ax, world, maps[unit])
+        ax.set_title(f"unit {unit}", fontsize=8)
+    right.suptitle("position units: mean activity in each place")
+    return fig

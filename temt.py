@@ -1,0 +1,454 @@
+"""The TEM-transformer: a transformer whose position encodings are learned by walking, in NumPy.
+
+An agent walks through a world it has never seen and predicts what it will see next. Positions g are path-integrated
+from its moves; a memory binds them to what was sensed. Here the memory is a transformer's: causal attention whose
+queries and keys are positions alone and whose values are senses alone. `diff tem.py temt.py` shows what that changes.
+
+[W20] Whittington et al., The Tolman-Eichenbaum Machine, Cell 2020.
+[W22] Whittington, Warren & Behrens, Relating transformers to models of the hippocampal formation, ICLR 2022.
+
+Glossary. Axes: B walks, T steps, Q of them asked at once, n memories, A moves, G position units, C sense units,
+S kinds of observation. Quantities: a move, o observation, g position, x sense code, q cue, r recalled sense,
+W_a what move a does to g, D and b the decoder. `dz` is always dLoss/dz. A function that has a backward returns
+(result, cache), and its backward takes (dresult, cache). `params` is a dict of arrays, and their dtype is that of
+every computation: float32 to train, float64 to check.
+
+Not included: learned sense codes, several heads or blocks, and the variational losses of [W20].
+"""
+
+import argparse
+import sys
+import time
+from itertools import combinations
+
+import numpy as np
+from tqdm import tqdm
+
+import envs
+
+NAME = "TEM-t"
+EPS = 1e-30  # 0 / 0 is 0 in a norm; lost in the rounding of anything that is not 0
+
+# ------------------------------------------------------------------------------------------------- parameters
+
+
+def init_params(rng, n_actions, n_obs, G=64, C=None, activation="linear", dtype=np.float32, **memory):
+    """Fresh parameters for A = n_actions moves and S = n_obs kinds of observation.  -> dict
+
+    W (A, G, G), near-identity rotations for linear units (Cayley transform of a random skew matrix), I + noise for
+    rectified ones; g0 (G,); D (C, S), 5 x the sense code; b (S,). `leak` is the slope of f below zero: 1 for linear,
+    0 for relu. C = S senses are coded one-hot, fewer two-hot. `memory` goes to init_memory.
+    """
+    if activation not in ("linear", "relu"):
+        raise ValueError(f"activation must be 'linear' or 'relu', got {activation!r}")
+    for name, value in (("n_actions", n_actions), ("n_obs", n_obs), ("G", G)):
+        envs.check_size(name, value, 1)
+    C = n_obs if C is None else C
+    I, noise = np.eye(G), rng.normal(size=(n_actions, G, G)) / np.sqrt(G)
+    skew = 0.3 * (noise - noise.swapaxes(1, 2)) / np.sqrt(8)
+    params = {
+        "W": np.linalg.solve(I - skew, I + skew) if activation == "linear" else I + 0.2 * noise,
+        "g0": rng.normal(size=G),
+        "D": 5 * sense_code(C, n_obs).T,
+        "b": np.zeros(n_obs),
+        "leak": float(activation == "linear"),
+    }
+    return {name: np.asarray(value, dtype) for name, value in {**params, **init_memory(**memory)}.items()}
+
+
+def sense_code(C, S):  # -> (S, C)
+    """What the senses make of each kind of observation: one unit each where C = S, else two units each [W20]."""
+    if C == S:
+        return np.eye(S)
+    pairs = list(combinations(range(C), 2))[:S]
+    if len(pairs) < S:
+        raise ValueError(f"C must be n_obs = {S} for one-hot senses, or have C (C - 1) / 2 >= {S} pairs, got {C}")
+    return np.eye(C)[np.array(pairs)].sum(axis=1)
+
+
+def save(path, params):
+    """Write params to `path` as .npz; np.load reads it without pickle."""
+    with open(path, "wb") as file:
+        np.savez(file, **params)
+
+
+def load(path):  # -> dict
+    """Read what `save` wrote. FileNotFoundError where nothing is there, ValueError where it is something else."""
+    try:
+        with np.load(path) as file:
+            params = dict(file)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # np.load and zipfile raise a dozen kinds
+        raise ValueError(f"path must be an .npz file written by save, got {str(path)!r}: {error}") from error
+    wanted = init_params(np.random.default_rng(0), 1, 1)
+    if params.keys() != wanted.keys():
+        raise ValueError(f"path must hold {sorted(wanted)}, got {sorted(params)} in {str(path)!r}")
+    (A, G, _), (C, S) = params["W"].shape, params["D"].shape
+    shapes = {name: value.shape for name, value in init_params(np.random.default_rng(0), A, S, G, C).items()}
+    if shapes != {name: value.shape for name, value in params.items()}:
+        raise ValueError(f"path must hold shapes {shapes}, got other ones in {str(path)!r}")
+    return params
+
+
+# ------------------------------------------------------------------------------- path integration [W22, sec. 2]
+
+
+def activate(params, z):  # (B, G) -> (B, G)
+    """g = norm(f(z)): f(z) = max(z, leak z), and norm divides by the root mean square, lest g overflow or vanish."""
+    slope = params["leak"] + (1 - params["leak"]) * (z > 0)
+    f = slope * z
+    rms = np.sqrt(np.einsum("bg,bg->b", f, f) / f.shape[1] + EPS)[:, None]
+    g = f / rms
+    return g, (slope, g, rms)
+
+
+def activate_backward(params, dg, cache):  # (B, G) -> (B, G)
+    """df = (dg - g mean(g dg)) / rms;  dz = df where z > 0, leak df elsewhere."""
+    slope, g, rms = cache
+    return slope * (dg - g * (np.einsum("bg,bg->b", g, dg) / g.shape[1])[:, None]) / rms
+
+
+def move(params, g, a):  # (B, G), (B,) -> (B, G)
+    """norm(f(g W_a)): what move a does to the position."""
+    z = (g @ params["W"])[a, np.arange(len(a))]  # every move of every walk, of which each walk keeps its own
+    return activate(params, z)
+
+
+def move_backward(params, dg, a, cache):  # (B, G) -> dg (B, G) before the move, dz (B, G)
+    """dg_before = dz W_a^T. The gradient of W needs all steps' dz together: path_integrate_backward."""
+    dz = activate_backward(params, dg, cache)
+    return (dz @ params["W"].swapaxes(1, 2))[a, np.arange(len(a))], dz
+
+
+def path_integrate(params, actions):  # (B, T) -> (B, T, G)
+    """g_0 = norm(f(g0)), then g_t = norm(f(g_{t-1} W_{a_t})): a recurrent position encoding."""
+    B, T = actions.shape
+    g, caches = np.empty((T, B, len(params["g0"])), params["g0"].dtype), [None] * T
+    g[0], caches[0] = activate(params, np.repeat(params["g0"][None], B, axis=0))
+    for t in range(1, T):
+        g[t], caches[t] = move(params, g[t - 1], actions[:, t])
+    return g.swapaxes(0, 1).copy(), (g, caches)
+
+
+def path_integrate_backward(params, dg, actions, cache):  # (B, T, G) -> {W, g0}
+    """Back through time: dg_{t-1} gains dz_t W_a^T;  dW_a sums g_{t-1}^T dz_t over the steps that took move a."""
+    g, caches = cache
+    dg, dz, moves = dg.swapaxes(0, 1).copy(), np.empty_like(g), actions.T
+    for t in reversed(range(1, len(g))):
+        dg_before, dz[t] = move_backward(params, dg[t], moves[t], caches[t])
+        dg[t - 1] += dg_before
+    taken = [moves[1:] == a for a in range(len(params["W"]))]
+    dW = np.stack([g[:-1][at].T @ dz[1:][at] for at in taken])
+    return {"W": dW, "g0": activate_backward(params, dg[0], caches[0]).sum(axis=0)}
+
+
+# ------------------------------------------------------------------------------------- memory [W22, sec. 4 and 5]
+
+
+def init_memory(beta=0.5):
+    """The memory's own parameters: log beta, the sharpness of attention."""
+    return {"log_beta": np.log(beta)}
+
+
+def cue(g):  # (B, Q, G) -> (B, Q, G)
+    """z-score over units: key and query alike, so that a position finds itself whatever its mean and scale."""
+    q = g - g.mean(axis=-1, keepdims=True)
+    std = np.sqrt(np.einsum("bqg,bqg->bq", q, q) / g.shape[-1] + EPS)[..., None]
+    q /= std
+    return q, (q, std)
+
+
+def cue_backward(dq, cache):  # (B, Q, G) -> (B, Q, G)
+    """dg = (dq - mean(dq) - q mean(q dq)) / std."""
+    q, std = cache
+    dg = dq - dq.mean(axis=-1, keepdims=True)
+    dg -= q * (np.einsum("bqg,bqg->bq", q, dq) / q.shape[-1])[..., None]
+    dg /= std
+    return dg
+
+
+def f_p(h):  # (..., n) -> (..., n)
+    """Memory neurons compete: softmax over the memories."""
+    return softmax(h)
+
+
+def f_p_backward(dweights, weights):  # (..., n) -> (..., n)
+    """dh = weights (dweights - sum(weights dweights))."""
+    dh = dweights - np.einsum("...n,...n->...", dweights, weights)[..., None]
+    dh *= weights
+    return dh
+
+
+def remember(params, g, x):  # (B, n, G), (B, n, C) -> what is stored, each (B, n, .)
+    """Keys of position alone, values of sense alone."""
+    key, cache = cue(g)
+    return {"key": key, "value": x}, cache
+
+
+def remember_backward(params, dmemory, cache):  # -> (B, n, G)
+    """Senses are given: only the keys lead back to g."""
+    return cue_backward(dmemory["key"], cache)
+
+
+def recall(params, g, memory, age):  # (B, Q, G), n memories, (Q, n) or (B, Q, n) -> (B, Q, C)
+    """r = softmax(beta log(1 + m) / sqrt(G) q K^T) X over the m memories whose age is positive; 0 where m = 0.
+
+    age says how many steps ago each memory was stored, as seen from each query; 0 or less: not stored.
+    """
+    query, cue_cache = cue(g)
+    past = age > 0
+    log_count = np.log1p(past.sum(axis=-1, keepdims=True)).astype(g.dtype)
+    scale = np.exp(params["log_beta"]) / np.sqrt(g.dtype.type(g.shape[-1])) * log_count
+    h = (scale * query) @ memory["key"].swapaxes(1, 2)
+    np.copyto(h, -np.inf, where=~past)
+    weights = f_p(h)
+    r = weights @ memory["value"]
+    return r, {"query": query, "weights": weights, "scale": scale, "cue_cache": cue_cache}
+
+
+def recall_backward(params, dr, memory, cache):  # (B, Q, C) -> dg (B, Q, G), dmemory, dparams
+    """dweights = dr X^T;  dh = f_p_backward(dweights);  dq = scale dh K;  dK = dh^T (scale q)."""
+    dh = f_p_backward(dr @ memory["value"].swapaxes(1, 2), cache["weights"])
+    dscaled = dh @ memory["key"]
+    dkey = dh.swapaxes(1, 2) @ (cache["scale"] * cache["query"])
+    dlog_beta = np.sum(dscaled * cache["scale"] * cache["query"])
+    return cue_backward(cache["scale"] * dscaled, cache["cue_cache"]), {"key": dkey}, {"log_beta": dlog_beta}
+
+
+# ----------------------------------------------------------------------------------------------- decoding and loss
+
+
+def softmax(z):  # (..., n) -> (..., n)
+    """exp(z) / sum(exp(z)); all zeros where every z is -inf, or where there is none."""
+    e = z - z.max(axis=-1, keepdims=True, initial=np.finfo(z.dtype).min)
+    np.exp(e, out=e)
+    e /= np.maximum(e.sum(axis=-1, keepdims=True), 1)  # the largest e is 1, unless there is none
+    return e
+
+
+def decode(params, r):  # (B, Q, C) -> (B, Q, S)
+    """logits = r D + b: with nothing recalled, b alone, the prior."""
+    return r @ params["D"] + params["b"]
+
+
+def decode_backward(params, dlogits, r):  # (B, Q, S) -> dr (B, Q, C), dparams
+    """dr = dlogits D^T;  dD = sum over steps of r^T dlogits;  db = sum over steps of dlogits."""
+    C, S = params["D"].shape
+    dD = r.reshape(-1, C).T @ dlogits.reshape(-1, S)
+    return dlogits @ params["D"].T, {"D": dD, "b": dlogits.sum(axis=(0, 1))}
+
+
+def cross_entropy(logits, o, weight):  # (B, Q, S), (B, Q), (B, Q) -> scalar, dlogits (B, Q, S)
+    """-sum of weight log softmax(logits)[o];  dlogits = weight (softmax(logits) - onehot(o))."""
+    p = softmax(logits)
+    at = *np.indices(o.shape), o
+    loss = -np.sum(weight * np.log(p[at]))
+    p[at] -= 1
+    p *= weight[..., None]
+    return loss, p
+
+
+# ------------------------------------------------------------------------------------- the whole model, there and back
+
+
+def forward(params, actions, observations):  # (B, T), (B, T) -> dict
+    """Everything about B walks by name: g, x, what is stored, what recall made of it, r, logits, probabilities.
+
+    actions: 0..A-1, but -1 at step 0, where the walk begins. observations: 0..S-1; the one at t is used after t alone.
+    Raises ValueError for anything else.
+    """
+    check(params, actions, observations)
+    x = sense(params, observations)
+    g, _ = path_integrate(params, actions)
+    memory, _ = remember(params, g, x)
+    r, recalled = recall(params, g, *known(memory, 0, g.shape[1]))
+    logits = decode(params, r)
+    return {"g": g, "x": x, **memory, **recalled, "r": r, "logits": logits, "probabilities": softmax(logits)}
+
+
+def gradients(params, actions, observations, revisit, block=32):  # (B, T) x 3 -> loss, {name: gradient}, right (B, T)
+    """Mean cross-entropy over the revisits, its gradients, and where the likeliest observation was the true one.
+
+    Steps ask the memory in blocks, each block for what was stored before its end, and each goes there and back at once:
+    no T x T array is ever whole.
+    """
+    check(params, actions, observations, revisit)
+    weight = (revisit / max(1, revisit.sum())).astype(params["D"].dtype)
+    x = sense(params, observations)
+    g, path_cache = path_integrate(params, actions)
+    memory, memory_cache = remember(params, g, x)
+
+    loss, grads, dmemory, right, dg = 0, {}, {}, np.empty(revisit.shape, bool), np.empty_like(g)
+    for start in reversed(range(0, g.shape[1], block)):  # the last block recalls all that is stored
+        stop = min(start + block, g.shape[1])
+        now, (stored, age) = slice(start, stop), known(memory, start, stop)
+        r, recalled = recall(params, g[:, now], stored, age)
+        logits = decode(params, r)
+        loss_now, dlogits = cross_entropy(logits, observations[:, now], weight[:, now])
+        dr, ddecoder = decode_backward(params, dlogits, r)
+        dg[:, now], dstored, drecall = recall_backward(params, dr, stored, recalled)
+        loss, right[:, now] = loss + loss_now, logits.argmax(axis=-1) == observations[:, now]
+        dmemory = dmemory or {name: np.zeros_like(d) for name, d in dstored.items()}
+        for name, d in dstored.items():
+            dmemory[name][:, :stop] += d
+        for name, d in {**ddecoder, **drecall}.items():
+            grads[name] = grads.get(name, 0) + d
+    dg += remember_backward(params, dmemory, memory_cache)
+    return loss, {**grads, **path_integrate_backward(params, dg, actions, path_cache)}, right
+
+
+def sense(params, observations):  # (B, T) -> (B, T, C)
+    """x = code[o]."""
+    return sense_code(*params["D"].shape).astype(params["D"].dtype)[observations]
+
+
+def known(memory, start, stop):  # -> memory of steps 0..stop-1, age (stop - start, stop)
+    """What the steps start..stop-1 may recall; age is how many steps before each of them each memory was stored."""
+    return {name: m[:, :stop] for name, m in memory.items()}, np.arange(start, stop)[:, None] - np.arange(stop)
+
+
+def check(params, actions, observations, revisit=None):
+    """Raise ValueError, naming the argument, unless these are B walks that params can read."""
+    for name, value in params.items():
+        if not np.isfinite(value).all():
+            raise ValueError(f"params must be finite, got NaN or infinity in {name}")
+    (A, _, _), (_, S) = params["W"].shape, params["D"].shape
+    for name, value, kinds in (("actions", actions, A), ("observations", observations, S)):
+        if not isinstance(value, np.ndarray) or value.ndim != 2 or value.size == 0 or value.dtype.kind not in "iu":
+            got = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
+            raise ValueError(f"{name} must be a non-empty (B, T) array of integers, got {got}")
+        used = value[:, 1:] if name == "actions" else value
+        if used.size and not 0 <= used.min() <= used.max() < kinds:
+            raise ValueError(f"{name} must lie in 0..{kinds - 1}, got {used.min()}..{used.max()}")
+    if (actions[:, 0] != -1).any():
+        raise ValueError(f"actions must be -1 at step 0, where the walk begins, got {actions[:, 0]}")
+    for name, value in (("observations", observations), ("revisit", revisit)):
+        if value is not None and np.shape(value) != actions.shape:
+            raise ValueError(f"{name} must have the shape of actions {actions.shape}, got {np.shape(value)}")
+
+
+# ---------------------------------------------------------------------------------------------------- learning
+
+
+def adam(params, grads, state, rate, clip=1.0, beta1=0.9, beta2=0.999):  # -> params, state
+    """One step of Adam (Kingma & Ba 2015) on gradients whose joint norm is cut to `clip`. A first state is {}."""
+    norm = sum(float(np.vdot(d, d)) for d in grads.values()) ** 0.5
+    params, t, moments = dict(params), state.get("t", 0) + 1, {}
+    for name, d in grads.items():
+        d = d * min(1.0, clip / (norm + EPS))
+        m, v = state.get(name, (0, 0))
+        m, v = beta1 * m + (1 - beta1) * d, beta2 * v + (1 - beta2) * d * d
+        step = m / (1 - beta1**t) / (np.sqrt(v / (1 - beta2**t)) + 1e-8)
+        params[name], moments[name] = params[name] - params[name].dtype.type(rate) * step, (m, v)
+    return params, dict(moments, t=t)
+
+
+def train(rng, worlds, params, updates=1000, batch=32, steps=128, growth=0.3, rate=3e-3, clip=1.0, quiet=False):
+    """Learn from fresh walks in each of `worlds` (one, or several in turn).  -> params, history
+
+    Walks grow from 12 steps to `steps` over the first `growth` of the updates (positions are learned near home before
+    far away) and the rate decays to 0 as half a cosine (so that errors too small to see at first are averaged away).
+    history: lists of loss, accuracy on revisits, and steps. Interrupted, it returns what it has learned so far.
+    """
+    worlds = [worlds] if isinstance(worlds, envs.World) else list(worlds)
+    check_worlds(params, worlds)
+    envs.check_size("updates", updates, 0)
+    state, history = {}, {"loss": [], "accuracy": [], "steps": []}
+    bar = tqdm(range(updates), desc=NAME, disable=quiet, mininterval=0.5)
+    try:
+        for update in bar:
+            T = min(steps, round(12 + (steps - 12) * update / max(1, growth * updates)))
+            walk = envs.walk(rng, worlds[update % len(worlds)], batch, T, len(params["b"]))
+            loss, grads, right = gradients(params, walk.actions, walk.observations, walk.revisit)
+            rate_now = rate * (1 + np.cos(np.pi * update / updates)) / 2
+            params, state = adam(params, grads, state, rate_now, clip)
+            for name, value in (("loss", loss), ("accuracy", envs.accuracy(right, walk)[0]), ("steps", T)):
+                history[name].append(float(value))
+            bar.set_postfix(loss=f"{loss:.3f}", accuracy=f"{history['accuracy'][-1]:.3f}", steps=T, refresh=False)
+    except KeyboardInterrupt:
+        bar.close()
+        print(f"interrupted after {len(history['loss'])} updates")
+    return params, history
+
+
+def check_worlds(params, worlds):
+    """Raise ValueError where there is no world, or one whose moves are not as many as params has W_a."""
+    A = len(params["W"])
+    if not worlds or any(world.n_actions != A for world in worlds):
+        raise ValueError(f"worlds must each have the {A} actions of params, got {[w.n_actions for w in worlds]}")
+
+
+def evaluate(params, walk, block=32):  # -> right (B, T)
+    """Where the likeliest observation is the true one; asks the memory in blocks, so that walks may be long."""
+    check(params, walk.actions, walk.observations)
+    g, _ = path_integrate(params, walk.actions)
+    memory, _ = remember(params, g, sense(params, walk.observations))
+    likeliest = np.empty_like(walk.observations)
+    for start in range(0, g.shape[1], block):
+        now = slice(start, start + block)
+        r, _ = recall(params, g[:, now], *known(memory, start, min(start + block, g.shape[1])))
+        likeliest[:, now] = decode(params, r).argmax(axis=-1)
+    return likeliest == walk.observations
+
+
+# ------------------------------------------------------------------------------------------------ the main job
+
+
+def play(params, world):
+    """Walk once round the world's loop, past animals, and say what will be seen on coming home."""
+    names, walk = envs.animals(world)
+    p = forward(params, walk.actions, walk.observations)["probabilities"][0, -1]
+    for name, action in zip(names, world.loop):
+        print(f"see {name}, go {action}")
+    kinds = dict(enumerate(dict.fromkeys(names)))
+    print(f"what now? {kinds.get(p.argmax(), 'none of these')} (probability {p.max():.3f}); it is the {names[-1]}\n")
+
+
+def main(argv=None):
+    """Train, or load, and show what was learned on worlds never seen."""
+    parser = argparse.ArgumentParser(description=f"Train {NAME} on fresh random worlds and show what it has learned.")
+    parser.error = lambda message: parser.exit(2, f"{parser.prog}: error: {message}\n")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--world", choices=envs.WORLDS, default="grid")
+    parser.add_argument("--size", type=int, help="side of the world, or states of a ring (default: 8; 5 for hex)")
+    parser.add_argument("--updates", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=128, help="length of the walks (default: 128)")
+    parser.add_argument("--activation", choices=("linear", "relu"), default="linear")
+    parser.add_argument("--save", metavar="FILE", help="write the parameters to FILE (.npz)")
+    parser.add_argument("--load", metavar="FILE", help="read the parameters from FILE instead of training")
+    parser.add_argument("--plot", metavar="FILE", help="draw what was learned to FILE (.png, .pdf or .svg)")
+    args = parser.parse_args(argv)
+    try:
+        run(args)
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+
+
+def run(args):
+    """What the command line asks for, from training to the cat."""
+    began = time.perf_counter()
+    rng, world = np.random.default_rng(args.seed), envs.make(args.world, args.size)
+    for path in filter(None, (args.save, args.plot)):
+        open(path, "ab").close()  # better to fail now than after the training
+    if args.load:
+        params, history = load(args.load), None
+    else:
+        params = init_params(rng, world.n_actions, n_obs=45, activation=args.activation)
+        params, history = train(rng, world, params, args.updates, steps=args.steps)
+        print(f"trained in {time.perf_counter() - began:.1f} s")
+    if args.save:
+        save(args.save, params)
+    check_worlds(params, [world])
+    walks = [envs.walk(rng, world, 64, T, len(params["b"])) for T in (args.steps, 2 * args.steps)]
+    print(envs.table(world, walks, len(params["b"]), NAME, [evaluate(params, walk) for walk in walks]))
+    play(params, world)
+    if args.plot:
+        from notebooks import figures  # matplotlib is for those who ask for it
+
+        figures.overview(rng, sys.modules[__name__], params, history, world).savefig(args.plot, dpi=150)
+    print(f"{time.perf_counter() - began:.1f} s in all")
+
+
+if __name__ == "__main__":
+    main()
