@@ -26,18 +26,18 @@ from tqdm import tqdm
 
 import envs
 
-NAME = "TEM-t"
+NAME, SENSES, SIZE, STEPS = "TEM-t", None, None, 128  # C (None: one for each kind), and what the main job walks
 EPS = 1e-30  # 0 / 0 is 0 in a norm; lost in the rounding of anything that is not 0
 
 # ------------------------------------------------------------------------------------------------- parameters
 
 
-def init_params(rng, n_actions, n_obs, G=64, C=None, activation="linear", dtype=np.float32, **memory):
+def init_params(rng, n_actions, n_obs, G=64, C=SENSES, activation="linear", turn=1.0, dtype=np.float32, **memory):
     """Fresh parameters for A = n_actions moves and S = n_obs kinds of observation.  -> dict
 
-    W (A, G, G), near-identity rotations for linear units (Cayley transform of a random skew matrix), I + noise for
-    rectified ones; g0 (G,); D (C, S), 5 x the sense code; b (S,). `leak` is the slope of f below zero: 1 for linear,
-    0 for relu. C = S senses are coded one-hot, fewer two-hot. `memory` goes to init_memory.
+    W (A, G, G), random rotations for linear units (Cayley transform of a skew matrix, `turn` says how far from I) and
+    I + noise for rectified ones; g0 (G,); D (C, S), 5 x the sense code; b (S,); leak, the slope of f below zero: 1 for
+    linear, 0 for relu. C = S senses (TEM-t) are coded one-hot, fewer (TEM) two-hot. `memory` goes to init_memory.
     """
     if activation not in ("linear", "relu"):
         raise ValueError(f"activation must be 'linear' or 'relu', got {activation!r}")
@@ -45,7 +45,7 @@ def init_params(rng, n_actions, n_obs, G=64, C=None, activation="linear", dtype=
         envs.check_size(name, value, 1)
     C = n_obs if C is None else C
     I, noise = np.eye(G), rng.normal(size=(n_actions, G, G)) / np.sqrt(G)
-    skew = 0.3 * (noise - noise.swapaxes(1, 2)) / np.sqrt(8)
+    skew = turn * (noise - noise.swapaxes(1, 2)) / np.sqrt(8)
     params = {
         "W": np.linalg.solve(I - skew, I + skew) if activation == "linear" else I + 0.2 * noise,
         "g0": rng.normal(size=G),
@@ -146,20 +146,20 @@ def path_integrate_backward(params, dg, actions, cache):  # (B, T, G) -> {W, g0}
 # ------------------------------------------------------------------------------------- memory [W22, sec. 4 and 5]
 
 
-def init_memory(beta=0.5):
-    """The memory's own parameters: log beta, the sharpness of attention."""
-    return {"log_beta": np.log(beta)}
+def init_memory(beta=0.5, same=1.0):
+    """The memory's own parameters: log_beta, the sharpness of attention; same, see is_new."""
+    return {"log_beta": np.log(beta), "same": same}
 
 
-def cue(g):  # (B, Q, G) -> (B, Q, G)
-    """z-score over units: key and query alike, so that a position finds itself whatever its mean and scale."""
+def cue(params, g):  # (B, Q, G) -> (B, Q, G)
+    """z-score over units, query and key alike: a position finds itself whatever its mean and scale."""
     q = g - g.mean(axis=-1, keepdims=True)
     std = np.sqrt(np.einsum("bqg,bqg->bq", q, q) / g.shape[-1] + EPS)[..., None]
     q /= std
     return q, (q, std)
 
 
-def cue_backward(dq, cache):  # (B, Q, G) -> (B, Q, G)
+def cue_backward(params, dq, cache):  # (B, Q, G) -> (B, Q, G)
     """dg = (dq - mean(dq) - q mean(q dq)) / std."""
     q, std = cache
     dg = dq - dq.mean(axis=-1, keepdims=True)
@@ -168,52 +168,60 @@ def cue_backward(dq, cache):  # (B, Q, G) -> (B, Q, G)
     return dg
 
 
-def f_p(h):  # (..., n) -> (..., n)
-    """Memory neurons compete: softmax over the memories."""
-    return softmax(h)
+def f_p(params, h):  # (B, Q, n) -> (B, Q, n)
+    """Memory neurons compete: softmax over memories."""
+    weights = softmax(h)
+    return weights, weights
 
 
-def f_p_backward(dweights, weights):  # (..., n) -> (..., n)
+def f_p_backward(params, dweights, weights):  # (B, Q, n) -> (B, Q, n)
     """dh = weights (dweights - sum(weights dweights))."""
-    dh = dweights - np.einsum("...n,...n->...", dweights, weights)[..., None]
+    dh = dweights - np.einsum("bqn,bqn->bq", dweights, weights)[..., None]
     dh *= weights
     return dh
 
 
-def remember(params, g, x):  # (B, n, G), (B, n, C) -> what is stored, each (B, n, .)
+def remember(params, g, x):  # (B, n, G), (B, n, C) -> what is stored, each (B, n, ...)
     """Keys of position alone, values of sense alone."""
-    key, cache = cue(g)
-    return {"key": key, "value": x}, cache
+    key, cache = cue(params, g)
+    return {"key": key, "value": x, "new": is_new(params, g, x)}, cache
 
 
-def remember_backward(params, dmemory, cache):  # -> (B, n, G)
-    """Senses are given: only the keys lead back to g."""
-    return cue_backward(dmemory["key"], cache)
+def remember_backward(params, dmemory, cache):  # -> dg (B, n, G), dparams
+    """Senses are given, so only the keys lead back to g."""
+    return cue_backward(params, dmemory["key"], cache), {}
 
 
-def recall(params, g, memory, age):  # (B, Q, G), n memories, (Q, n) or (B, Q, n) -> (B, Q, C)
-    """r = softmax(beta log(1 + m) / sqrt(G) q K^T) X over the m memories whose age is positive; 0 where m = 0.
-
-    age says how many steps ago each memory was stored, as seen from each query; 0 or less: not stored.
-    """
-    query, cue_cache = cue(g)
-    past = age > 0
-    log_count = np.log1p(past.sum(axis=-1, keepdims=True)).astype(g.dtype)
-    scale = np.exp(params["log_beta"]) / np.sqrt(g.dtype.type(g.shape[-1])) * log_count
-    h = (scale * query) @ memory["key"].swapaxes(1, 2)
-    np.copyto(h, -np.inf, where=~past)
-    weights = f_p(h)
-    r = weights @ memory["value"]
-    return r, {"query": query, "weights": weights, "scale": scale, "cue_cache": cue_cache}
+def associate(params, q, memory, age):  # (B, Q, G), n memories, (Q, n) or (B, Q, n) -> (B, Q, C)
+    """f_p(beta log(1 + m) / sqrt(G) q K^T) X, over the m memories of positive age."""
+    m = (age > 0).sum(axis=-1, keepdims=True)
+    scale = np.exp(params["log_beta"]) * np.log1p(m).astype(q.dtype) / np.sqrt(q.dtype.type(q.shape[-1]))
+    scaled = scale * q
+    h = scaled @ memory["key"].swapaxes(1, 2)
+    np.copyto(h, -np.inf, where=age <= 0)
+    weights, _ = f_p(params, h)
+    return weights @ memory["value"], {"weights": weights, "scaled": scaled, "scale": scale}
 
 
-def recall_backward(params, dr, memory, cache):  # (B, Q, C) -> dg (B, Q, G), dmemory, dparams
+def associate_backward(params, dr, memory, age, cache):  # (B, Q, C) -> dq (B, Q, G), dmemory, dparams
     """dweights = dr X^T;  dh = f_p_backward(dweights);  dq = scale dh K;  dK = dh^T (scale q)."""
-    dh = f_p_backward(dr @ memory["value"].swapaxes(1, 2), cache["weights"])
+    dh = f_p_backward(params, dr @ memory["value"].swapaxes(1, 2), cache["weights"])
     dscaled = dh @ memory["key"]
-    dkey = dh.swapaxes(1, 2) @ (cache["scale"] * cache["query"])
-    dlog_beta = np.sum(dscaled * cache["scale"] * cache["query"])
-    return cue_backward(cache["scale"] * dscaled, cache["cue_cache"]), {"key": dkey}, {"log_beta": dlog_beta}
+    dparams = {"log_beta": np.sum(dscaled * cache["scaled"])}
+    return cache["scale"] * dscaled, {"key": dh.swapaxes(1, 2) @ cache["scaled"]}, dparams
+
+
+def recall(params, g, memory, age):  # (B, Q, G), n memories, (Q, n) or (B, Q, n) -> r (B, Q, C)
+    """r = associate(cue(g)). age: how many steps ago each memory was stored, as a query sees it; <= 0: not stored."""
+    q, cue_cache = cue(params, g)
+    r, cache = associate(params, q, memory, age)
+    return r, {**cache, "cue_cache": cue_cache}
+
+
+def recall_backward(params, dr, memory, age, cache):  # (B, Q, C) -> dg (B, Q, G), dmemory, dparams
+    """Back through associate, then through cue."""
+    dq, dmemory, dparams = associate_backward(params, dr, memory, age, cache)
+    return cue_backward(params, dq, cache["cue_cache"]), dmemory, dparams
 
 
 # ----------------------------------------------------------------------------------------------- decoding and loss
@@ -287,15 +295,16 @@ def gradients(params, actions, observations, revisit, block=32):  # (B, T) x 3 -
         logits = decode(params, r)
         loss_now, dlogits = cross_entropy(logits, observations[:, now], weight[:, now])
         dr, ddecoder = decode_backward(params, dlogits, r)
-        dg[:, now], dstored, drecall = recall_backward(params, dr, stored, recalled)
+        dg[:, now], dstored, drecall = recall_backward(params, dr, stored, age, recalled)
         loss, right[:, now] = loss + loss_now, logits.argmax(axis=-1) == observations[:, now]
         dmemory = dmemory or {name: np.zeros_like(d) for name, d in dstored.items()}
         for name, d in dstored.items():
             dmemory[name][:, :stop] += d
         for name, d in {**ddecoder, **drecall}.items():
             grads[name] = grads.get(name, 0) + d
-    dg += remember_backward(params, dmemory, memory_cache)
-    return loss, {**grads, **path_integrate_backward(params, dg, actions, path_cache)}, right
+    dg_stored, dstore = remember_backward(params, dmemory, memory_cache)
+    grads = {**grads, **{name: grads.get(name, 0) + d for name, d in dstore.items()}}
+    return loss, {**grads, **path_integrate_backward(params, dg + dg_stored, actions, path_cache)}, right
 
 
 def sense(params, observations):  # (B, T) -> (B, T, C)
@@ -303,9 +312,21 @@ def sense(params, observations):  # (B, T) -> (B, T, C)
     return sense_code(*params["D"].shape).astype(params["D"].dtype)[observations]
 
 
-def known(memory, start, stop):  # -> memory of steps 0..stop-1, age (stop - start, stop)
-    """What the steps start..stop-1 may recall; age is how many steps before each of them each memory was stored."""
-    return {name: m[:, :stop] for name, m in memory.items()}, np.arange(start, stop)[:, None] - np.arange(stop)
+def is_new(params, g, x):  # (B, n, G), (B, n, C) -> (B, n)
+    """False where the same sense is stored already at the same place, one whose cosine with g is more than `same`."""
+    new = np.ones(x.shape[:2], bool)
+    if params["same"] < 1:
+        unit = g / np.sqrt((g * g).sum(axis=-1, keepdims=True) + EPS)
+        match = (unit @ unit.swapaxes(1, 2) > params["same"]) & (x @ x.swapaxes(1, 2) == (x * x).sum(axis=-1)[:, None])
+        for t in range(1, new.shape[1]):
+            new[:, t] = ~(match[:, t, :t] & new[:, :t]).any(axis=-1)
+    return new
+
+
+def known(memory, start, stop):  # -> memory of steps 0..stop-1, age (stop - start, stop) or (B, stop - start, stop)
+    """What the steps start..stop-1 may recall, and how many steps before each of them it was stored; 0: it was not."""
+    stored, age = {name: m[:, :stop] for name, m in memory.items()}, np.arange(start, stop)[:, None] - np.arange(stop)
+    return stored, age if stored["new"].all() else age * stored["new"][:, None]
 
 
 def check(params, actions, observations, revisit=None):
@@ -344,7 +365,7 @@ def adam(params, grads, state, rate, clip=1.0, beta1=0.9, beta2=0.999):  # -> pa
     return params, dict(moments, t=t)
 
 
-def train(rng, worlds, params, updates=1000, batch=32, steps=128, growth=0.3, rate=3e-3, clip=1.0, quiet=False):
+def train(rng, worlds, params, updates=1000, batch=32, steps=STEPS, growth=0.3, rate=3e-3, clip=1.0, quiet=False):
     """Learn from fresh walks in each of `worlds` (one, or several in turn).  -> params, history
 
     Walks grow from 12 steps to `steps` over the first `growth` of the updates (positions are learned near home before
@@ -407,13 +428,16 @@ def play(params, world):
 
 def main(argv=None):
     """Train, or load, and show what was learned on worlds never seen."""
-    parser = argparse.ArgumentParser(description=f"Train {NAME} on fresh random worlds and show what it has learned.")
+    parser = argparse.ArgumentParser(
+        description=f"Train {NAME} on fresh random worlds and show what it has learned.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
     parser.error = lambda message: parser.exit(2, f"{parser.prog}: error: {message}\n")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--world", choices=envs.WORLDS, default="grid")
-    parser.add_argument("--size", type=int, help="side of the world, or states of a ring (default: 8; 5 for hex)")
+    parser.add_argument("--size", type=int, default=SIZE, help="side of the world, or states of a ring")
     parser.add_argument("--updates", type=int, default=1000)
-    parser.add_argument("--steps", type=int, default=128, help="length of the walks (default: 128)")
+    parser.add_argument("--steps", type=int, default=STEPS, help="length of the walks")
     parser.add_argument("--activation", choices=("linear", "relu"), default="linear")
     parser.add_argument("--save", metavar="FILE", help="write the parameters to FILE (.npz)")
     parser.add_argument("--load", metavar="FILE", help="read the parameters from FILE instead of training")

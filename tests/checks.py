@@ -10,9 +10,10 @@ import numpy as np
 from hypothesis import strategies as st
 
 import envs
+import tem
 import temt
 
-MODELS = [temt]
+MODELS = [tem, temt]
 
 
 class Problem(NamedTuple):
@@ -27,7 +28,11 @@ class Problem(NamedTuple):
 
 def memory_options(model, draw):
     """Hyperparameters of a model's own memory, drawn."""
-    return {"beta": draw(st.floats(0.2, 4))}
+    same = draw(st.sampled_from([1.0, 0.9, 0.3]))
+    if model is temt:
+        return {"beta": draw(st.floats(0.2, 4)), "same": same}
+    attractor = {"K": draw(st.integers(1, 4)), "kappa": draw(st.floats(0, 1.2)), "squash": draw(st.booleans())}
+    return {"eta": draw(st.floats(0.05, 1.5)), "lam": draw(st.floats(0.3, 1)), "same": same, **attractor}
 
 
 def generic(params, rng):
@@ -83,7 +88,7 @@ def check_gradients(rng, loss, params, grads, tolerance=1e-9):
     is the same.
     """
     directions = {name: rng.normal(size=params[name].shape) for name in grads}
-    wavy = {name: np.asarray(value, complex) for name, value in params.items()}
+    wavy = {name: np.asarray(value, complex) if name in grads else value for name, value in params.items()}
     scale = np.sqrt(sum(np.sum(d**2) for d in grads.values()))
     for names in [*([name] for name in grads), list(grads)]:
 

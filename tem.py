@@ -1,0 +1,517 @@
+"""The Tolman-Eichenbaum Machine: a model of the hippocampus that learns by walking, in NumPy.
+
+An agent walks through a world it has never seen and predicts what it will see next. Positions g are path-integrated
+from its moves; a memory binds them to what was sensed. Here the memory is a brain's: Hebbian synapses between units
+that are conjunctions of position and sense, read by an attractor. `diff tem.py temt.py` shows what that changes.
+
+[W20] Whittington et al., The Tolman-Eichenbaum Machine, Cell 2020.
+[W22] Whittington, Warren & Behrens, Relating transformers to models of the hippocampal formation, ICLR 2022.
+
+Glossary. Axes: B walks, T steps, Q of them asked at once, n memories, A moves, G position units, C sense units,
+S kinds of observation. Quantities: a move, o observation, g position, x sense code, q cue, r recalled sense,
+W_a what move a does to g, D and b the decoder. `dz` is always dLoss/dz. A function that has a backward returns
+(result, cache), and its backward takes (dresult, cache). `params` is a dict of arrays, and their dtype is that of
+every computation: float32 to train, float64 to check.
+
+Not included: learned sense codes, several heads or blocks, and the variational losses of [W20].
+"""
+
+import argparse
+import sys
+import time
+from itertools import combinations
+
+import numpy as np
+from tqdm import tqdm
+
+import envs
+
+NAME, SENSES, SIZE, STEPS = "TEM", 10, 5, 64  # C, and what the main job walks
+EPS = 1e-30  # 0 / 0 is 0 in a norm; lost in the rounding of anything that is not 0
+
+# ------------------------------------------------------------------------------------------------- parameters
+
+
+def init_params(rng, n_actions, n_obs, G=64, C=SENSES, activation="linear", turn=1.0, dtype=np.float32, **memory):
+    """Fresh parameters for A = n_actions moves and S = n_obs kinds of observation.  -> dict
+
+    W (A, G, G), random rotations for linear units (Cayley transform of a skew matrix, `turn` says how far from I) and
+    I + noise for rectified ones; g0 (G,); D (C, S), 5 x the sense code; b (S,); leak, the slope of f below zero: 1 for
+    linear, 0 for relu. C = S senses (TEM-t) are coded one-hot, fewer (TEM) two-hot. `memory` goes to init_memory.
+    """
+    if activation not in ("linear", "relu"):
+        raise ValueError(f"activation must be 'linear' or 'relu', got {activation!r}")
+    for name, value in (("n_actions", n_actions), ("n_obs", n_obs), ("G", G)):
+        envs.check_size(name, value, 1)
+    C = n_obs if C is None else C
+    I, noise = np.eye(G), rng.normal(size=(n_actions, G, G)) / np.sqrt(G)
+    skew = turn * (noise - noise.swapaxes(1, 2)) / np.sqrt(8)
+    params = {
+        "W": np.linalg.solve(I - skew, I + skew) if activation == "linear" else I + 0.2 * noise,
+        "g0": rng.normal(size=G),
+        "D": 5 * sense_code(C, n_obs).T,
+        "b": np.zeros(n_obs),
+        "leak": float(activation == "linear"),
+    }
+    return {name: np.asarray(value, dtype) for name, value in {**params, **init_memory(**memory)}.items()}
+
+
+def sense_code(C, S):  # -> (S, C)
+    """What the senses make of each kind of observation: one unit each where C = S, else two units each [W20]."""
+    if C == S:
+        return np.eye(S)
+    pairs = list(combinations(range(C), 2))[:S]
+    if len(pairs) < S:
+        raise ValueError(f"C must be n_obs = {S} for one-hot senses, or have C (C - 1) / 2 >= {S} pairs, got {C}")
+    return np.eye(C)[np.array(pairs)].sum(axis=1)
+
+
+def save(path, params):
+    """Write params to `path` as .npz; np.load reads it without pickle."""
+    with open(path, "wb") as file:
+        np.savez(file, **params)
+
+
+def load(path):  # -> dict
+    """Read what `save` wrote. FileNotFoundError where nothing is there, ValueError where it is something else."""
+    try:
+        with np.load(path) as file:
+            params = dict(file)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # np.load and zipfile raise a dozen kinds
+        raise ValueError(f"path must be an .npz file written by save, got {str(path)!r}: {error}") from error
+    wanted = init_params(np.random.default_rng(0), 1, 1)
+    if params.keys() != wanted.keys():
+        raise ValueError(f"path must hold {sorted(wanted)}, got {sorted(params)} in {str(path)!r}")
+    (A, G, _), (C, S) = params["W"].shape, params["D"].shape
+    shapes = {name: value.shape for name, value in init_params(np.random.default_rng(0), A, S, G, C).items()}
+    if shapes != {name: value.shape for name, value in params.items()}:
+        raise ValueError(f"path must hold shapes {shapes}, got other ones in {str(path)!r}")
+    return params
+
+
+# ------------------------------------------------------------------------------- path integration [W22, sec. 2]
+
+
+def activate(params, z):  # (B, G) -> (B, G)
+    """g = norm(f(z)): f(z) = max(z, leak z), and norm divides by the root mean square, lest g overflow or vanish."""
+    slope = params["leak"] + (1 - params["leak"]) * (z > 0)
+    f = slope * z
+    rms = np.sqrt(np.einsum("bg,bg->b", f, f) / f.shape[1] + EPS)[:, None]
+    g = f / rms
+    return g, (slope, g, rms)
+
+
+def activate_backward(params, dg, cache):  # (B, G) -> (B, G)
+    """df = (dg - g mean(g dg)) / rms;  dz = df where z > 0, leak df elsewhere."""
+    slope, g, rms = cache
+    return slope * (dg - g * (np.einsum("bg,bg->b", g, dg) / g.shape[1])[:, None]) / rms
+
+
+def move(params, g, a):  # (B, G), (B,) -> (B, G)
+    """norm(f(g W_a)): what move a does to the position."""
+    z = (g @ params["W"])[a, np.arange(len(a))]  # every move of every walk, of which each walk keeps its own
+    return activate(params, z)
+
+
+def move_backward(params, dg, a, cache):  # (B, G) -> dg (B, G) before the move, dz (B, G)
+    """dg_before = dz W_a^T. The gradient of W needs all steps' dz together: path_integrate_backward."""
+    dz = activate_backward(params, dg, cache)
+    return (dz @ params["W"].swapaxes(1, 2))[a, np.arange(len(a))], dz
+
+
+def path_integrate(params, actions):  # (B, T) -> (B, T, G)
+    """g_0 = norm(f(g0)), then g_t = norm(f(g_{t-1} W_{a_t})): a recurrent position encoding."""
+    B, T = actions.shape
+    g, caches = np.empty((T, B, len(params["g0"])), params["g0"].dtype), [None] * T
+    g[0], caches[0] = activate(params, np.repeat(params["g0"][None], B, axis=0))
+    for t in range(1, T):
+        g[t], caches[t] = move(params, g[t - 1], actions[:, t])
+    return g.swapaxes(0, 1).copy(), (g, caches)
+
+
+def path_integrate_backward(params, dg, actions, cache):  # (B, T, G) -> {W, g0}
+    """Back through time: dg_{t-1} gains dz_t W_a^T;  dW_a sums g_{t-1}^T dz_t over the steps that took move a."""
+    g, caches = cache
+    dg, dz, moves = dg.swapaxes(0, 1).copy(), np.empty_like(g), actions.T
+    for t in reversed(range(1, len(g))):
+        dg_before, dz[t] = move_backward(params, dg[t], moves[t], caches[t])
+        dg[t - 1] += dg_before
+    taken = [moves[1:] == a for a in range(len(params["W"]))]
+    dW = np.stack([g[:-1][at].T @ dz[1:][at] for at in taken])
+    return {"W": dW, "g0": activate_backward(params, dg[0], caches[0]).sum(axis=0)}
+
+
+# ----------------------------------------------------------------------------------------- memory [W20; W22, sec. 3]
+
+
+def init_memory(eta=1 / 64, lam=1.0, K=1, kappa=0.0, squash=False, hebbian=False, same=0.9):
+    """The memory's own parameters: log_eta, the rate of storage; lam, what a step leaves of what was stored; K steps of
+    recall, each keeping kappa of the last; squash, f_p on or off; hebbian, M or attention; same, see is_new. Only
+    log_eta is learned.
+    """
+    fixed = {"lam": lam, "K": K, "kappa": kappa, "squash": squash, "hebbian": hebbian, "same": same}
+    return {"log_eta": np.log(eta), **fixed}
+
+
+def cue(params, g):  # (B, Q, G) -> (B, Q, P)
+    """flatten(g (x) 1): a position drives its conjunctions with every sense alike."""
+    return np.repeat(g, len(params["D"]), axis=-1), g
+
+
+def cue_backward(params, dq, g):  # (B, Q, P) -> (B, Q, G)
+    """dg = sum of dq over senses."""
+    return dq.reshape(*g.shape, -1).sum(axis=-1)
+
+
+def f_p(params, h):  # (B, Q, P) -> (B, Q, P)
+    """Leaky ReLU (slope 0.01) of h clamped to +-1; h itself where squash is off."""
+    if not params["squash"]:
+        return h, h.dtype.type(1)
+    slope = np.where(h > 0, 1, h.dtype.type(0.01))
+    return slope * np.clip(h, -1, 1), slope * (abs(h) < 1)
+
+
+def f_p_backward(params, dp, slope):  # (B, Q, P) -> (B, Q, P)
+    """dh = slope dp."""
+    return slope * dp
+
+
+def remember(params, g, x):  # (B, n, G), (B, n, C) -> what is stored, each (B, n, ...)
+    """p = flatten(g (x) x) where new, else 0. Hebbian: M_{t+1} = lam M_t + eta p_t^T p_t, the synapses at each step."""
+    new = is_new(params, g, x)
+    p = (g[..., None] * (new[..., None] * x)[..., None, :]).reshape(*new.shape, g.shape[-1] * x.shape[-1])
+    if not params["hebbian"]:
+        return {"p": p, "new": new}, (x, p, new)
+    M = np.zeros((*p.shape, p.shape[-1]), p.dtype)
+    for t in range(p.shape[1] - 1):
+        M[:, t + 1] = params["lam"] * M[:, t] + np.exp(params["log_eta"]) * p[:, t, :, None] * p[:, t, None]
+    return {"p": p, "new": new, "M": M}, (x, p, new)
+
+
+def remember_backward(params, dmemory, cache):  # -> dg (B, n, G), dparams
+    """dg = sum of dp x over senses. Hebbian: dM_t += lam dM_{t+1};  dp_t = eta p_t (dM_{t+1} + dM_{t+1}^T)."""
+    (x, p, new), dparams = cache, {}
+    dp, dM, eta = dmemory.get("p", np.zeros_like(p)), 0, np.exp(params["log_eta"])
+    if params["hebbian"]:
+        dparams["log_eta"] = np.zeros_like(eta)
+        for t in reversed(range(p.shape[1] - 1)):
+            dM = dmemory["M"][:, t + 1] + params["lam"] * dM
+            dp[:, t] = eta * (p[:, t, None] @ (dM + dM.swapaxes(1, 2)))[:, 0]
+            dparams["log_eta"] += np.sum(dp[:, t] * p[:, t]) / 2
+    return (dp.reshape(*x.shape[:2], -1, x.shape[-1]) @ (new[..., None] * x)[..., None])[..., 0], dparams
+
+
+def associate(params, h, memory, age):  # (B, Q, P), n memories, (Q, n) or (B, Q, n) -> (B, Q, P)
+    """h M, where M = sum of eta lam^(age - 1) p^T p over the memories of positive age.
+
+    Attention never builds M: (w * (h p^T)) p. Hebbian reads it, in the last Q of n steps (and so needs their ages).
+    """
+    if params["hebbian"]:
+        return (h[:, :, None] @ memory["M"][:, -h.shape[1] :])[:, :, 0], {"h": h}
+    w = np.where(age > 0, np.exp(params["log_eta"]) * params["lam"] ** np.maximum(age - 1, 0).astype(h.dtype), 0)
+    weights = w * (h @ memory["p"].swapaxes(1, 2))
+    return weights @ memory["p"], {"h": h, "w": w, "weights": weights}
+
+
+def associate_backward(params, da, memory, age, cache):  # (B, Q, P) -> dh (B, Q, P), dmemory, dparams
+    """dweights = da p^T;  dh = (w dweights) p;  dp = weights^T da + (w dweights)^T h.
+
+    Hebbian: dh = da M^T;  dM = h^T da.
+    """
+    p, h = memory["p"], cache["h"]
+    if params["hebbian"]:
+        dM = np.zeros_like(memory["M"])
+        dM[:, -h.shape[1] :] = h[..., None] * da[:, :, None]
+        return (memory["M"][:, -h.shape[1] :] @ da[..., None])[..., 0], {"M": dM}, {}
+    dweights = da @ p.swapaxes(1, 2)
+    dscores = cache["w"] * dweights
+    dp = cache["weights"].swapaxes(1, 2) @ da + dscores.swapaxes(1, 2) @ h
+    return dscores @ p, {"p": dp}, {"log_eta": np.sum(cache["weights"] * dweights)}
+
+
+def recall(params, g, memory, age):  # (B, Q, G), n memories, (Q, n) or (B, Q, n) -> (B, Q, C)
+    """h = f_p(cue(g)), then K times h = f_p(kappa h + associate(h)); u = sum over g of g h; r = u / |u|.
+
+    age: how many steps ago each memory was stored, as a query sees it; <= 0: not stored. No memory recalls zeros.
+    """
+    h, slope = f_p(params, cue(params, g)[0])
+    steps, some = [({}, slope)], (age > 0).any(axis=-1)[..., None].astype(g.dtype)
+    for _ in range(int(params["K"])):
+        hM, cache = associate(params, h, memory, age)
+        h, slope = f_p(params, params["kappa"] * h + hM)
+        steps.append((cache, slope))
+    h = h.reshape(*g.shape, -1)
+    u = some * (g[:, :, None] @ h)[:, :, 0]
+    size = np.sqrt(np.einsum("bqc,bqc->bq", u, u) + EPS)[..., None]
+    return u / size, {"g": g, "h": h, "r": u / size, "size": size, "some": some, "steps": steps}
+
+
+def recall_backward(params, dr, memory, age, cache):  # (B, Q, C) -> dg (B, Q, G), dmemory, dparams
+    """du = (dr - r (r . dr)) / |u|;  dg = h du;  dh = g du;  then back through the K steps and the cue."""
+    g, r = cache["g"], cache["r"]
+    du = cache["some"] * (dr - r * np.einsum("bqc,bqc->bq", r, dr)[..., None]) / cache["size"]
+    dg = (cache["h"] @ du[..., None])[..., 0]
+    dh, dmemory, dparams = (g[..., None] * du[:, :, None]).reshape(*g.shape[:2], -1), {}, {}
+    for step, slope in reversed(cache["steps"][1:]):
+        da = f_p_backward(params, dh, slope)
+        dh, *more = associate_backward(params, da, memory, age, step)
+        dh += params["kappa"] * da
+        for total, part in zip((dmemory, dparams), more):
+            total |= {name: total.get(name, 0) + d for name, d in part.items()}
+    return dg + cue_backward(params, f_p_backward(params, dh, cache["steps"][0][1]), g), dmemory, dparams
+
+
+# ----------------------------------------------------------------------------------------------- decoding and loss
+
+
+def softmax(z):  # (..., n) -> (..., n)
+    """exp(z) / sum(exp(z)); all zeros where every z is -inf, or where there is none."""
+    e = z - z.max(axis=-1, keepdims=True, initial=np.finfo(z.dtype).min)
+    np.exp(e, out=e)
+    e /= np.maximum(e.sum(axis=-1, keepdims=True), 1)  # the largest e is 1, unless there is none
+    return e
+
+
+def decode(params, r):  # (B, Q, C) -> (B, Q, S)
+    """logits = r D + b: with nothing recalled, b alone, the prior."""
+    return r @ params["D"] + params["b"]
+
+
+def decode_backward(params, dlogits, r):  # (B, Q, S) -> dr (B, Q, C), dparams
+    """dr = dlogits D^T;  dD = sum over steps of r^T dlogits;  db = sum over steps of dlogits."""
+    C, S = params["D"].shape
+    dD = r.reshape(-1, C).T @ dlogits.reshape(-1, S)
+    return dlogits @ params["D"].T, {"D": dD, "b": dlogits.sum(axis=(0, 1))}
+
+
+def cross_entropy(logits, o, weight):  # (B, Q, S), (B, Q), (B, Q) -> scalar, dlogits (B, Q, S)
+    """-sum of weight log softmax(logits)[o];  dlogits = weight (softmax(logits) - onehot(o))."""
+    p = softmax(logits)
+    at = *np.indices(o.shape), o
+    loss = -np.sum(weight * np.log(p[at]))
+    p[at] -= 1
+    p *= weight[..., None]
+    return loss, p
+
+
+# ------------------------------------------------------------------------------------- the whole model, there and back
+
+
+def forward(params, actions, observations):  # (B, T), (B, T) -> dict
+    """Everything about B walks by name: g, x, what is stored, what recall made of it, r, logits, probabilities.
+
+    actions: 0..A-1, but -1 at step 0, where the walk begins. observations: 0..S-1; the one at t is used after t alone.
+    Raises ValueError for anything else.
+    """
+    check(params, actions, observations)
+    x = sense(params, observations)
+    g, _ = path_integrate(params, actions)
+    memory, _ = remember(params, g, x)
+    r, recalled = recall(params, g, *known(memory, 0, g.shape[1]))
+    logits = decode(params, r)
+    return {"g": g, "x": x, **memory, **recalled, "r": r, "logits": logits, "probabilities": softmax(logits)}
+
+
+def gradients(params, actions, observations, revisit, block=32):  # (B, T) x 3 -> loss, {name: gradient}, right (B, T)
+    """Mean cross-entropy over the revisits, its gradients, and where the likeliest observation was the true one.
+
+    Steps ask the memory in blocks, each block for what was stored before its end, and each goes there and back at once:
+    no T x T array is ever whole.
+    """
+    check(params, actions, observations, revisit)
+    weight = (revisit / max(1, revisit.sum())).astype(params["D"].dtype)
+    x = sense(params, observations)
+    g, path_cache = path_integrate(params, actions)
+    memory, memory_cache = remember(params, g, x)
+
+    loss, grads, dmemory, right, dg = 0, {}, {}, np.empty(revisit.shape, bool), np.empty_like(g)
+    for start in reversed(range(0, g.shape[1], block)):  # the last block recalls all that is stored
+        stop = min(start + block, g.shape[1])
+        now, (stored, age) = slice(start, stop), known(memory, start, stop)
+        r, recalled = recall(params, g[:, now], stored, age)
+        logits = decode(params, r)
+        loss_now, dlogits = cross_entropy(logits, observations[:, now], weight[:, now])
+        dr, ddecoder = decode_backward(params, dlogits, r)
+        dg[:, now], dstored, drecall = recall_backward(params, dr, stored, age, recalled)
+        loss, right[:, now] = loss + loss_now, logits.argmax(axis=-1) == observations[:, now]
+        dmemory = dmemory or {name: np.zeros_like(d) for name, d in dstored.items()}
+        for name, d in dstored.items():
+            dmemory[name][:, :stop] += d
+        for name, d in {**ddecoder, **drecall}.items():
+            grads[name] = grads.get(name, 0) + d
+    dg_stored, dstore = remember_backward(params, dmemory, memory_cache)
+    grads = {**grads, **{name: grads.get(name, 0) + d for name, d in dstore.items()}}
+    return loss, {**grads, **path_integrate_backward(params, dg + dg_stored, actions, path_cache)}, right
+
+
+def sense(params, observations):  # (B, T) -> (B, T, C)
+    """x = code[o]."""
+    return sense_code(*params["D"].shape).astype(params["D"].dtype)[observations]
+
+
+def is_new(params, g, x):  # (B, n, G), (B, n, C) -> (B, n)
+    """False where the same sense is stored already at the same place, one whose cosine with g is more than `same`."""
+    new = np.ones(x.shape[:2], bool)
+    if params["same"] < 1:
+        unit = g / np.sqrt((g * g).sum(axis=-1, keepdims=True) + EPS)
+        match = (unit @ unit.swapaxes(1, 2) > params["same"]) & (x @ x.swapaxes(1, 2) == (x * x).sum(axis=-1)[:, None])
+        for t in range(1, new.shape[1]):
+            new[:, t] = ~(match[:, t, :t] & new[:, :t]).any(axis=-1)
+    return new
+
+
+def known(memory, start, stop):  # -> memory of steps 0..stop-1, age (stop - start, stop) or (B, stop - start, stop)
+    """What the steps start..stop-1 may recall, and how many steps before each of them it was stored; 0: it was not."""
+    stored, age = {name: m[:, :stop] for name, m in memory.items()}, np.arange(start, stop)[:, None] - np.arange(stop)
+    return stored, age if stored["new"].all() else age * stored["new"][:, None]
+
+
+def check(params, actions, observations, revisit=None):
+    """Raise ValueError, naming the argument, unless these are B walks that params can read."""
+    for name, value in params.items():
+        if not np.isfinite(value).all():
+            raise ValueError(f"params must be finite, got NaN or infinity in {name}")
+    (A, _, _), (_, S) = params["W"].shape, params["D"].shape
+    for name, value, kinds in (("actions", actions, A), ("observations", observations, S)):
+        if not isinstance(value, np.ndarray) or value.ndim != 2 or value.size == 0 or value.dtype.kind not in "iu":
+            got = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
+            raise ValueError(f"{name} must be a non-empty (B, T) array of integers, got {got}")
+        used = value[:, 1:] if name == "actions" else value
+        if used.size and not 0 <= used.min() <= used.max() < kinds:
+            raise ValueError(f"{name} must lie in 0..{kinds - 1}, got {used.min()}..{used.max()}")
+    if (actions[:, 0] != -1).any():
+        raise ValueError(f"actions must be -1 at step 0, where the walk begins, got {actions[:, 0]}")
+    for name, value in (("observations", observations), ("revisit", revisit)):
+        if value is not None and np.shape(value) != actions.shape:
+            raise ValueError(f"{name} must have the shape of actions {actions.shape}, got {np.shape(value)}")
+
+
+# ---------------------------------------------------------------------------------------------------- learning
+
+
+def adam(params, grads, state, rate, clip=1.0, beta1=0.9, beta2=0.999):  # -> params, state
+    """One step of Adam (Kingma & Ba 2015) on gradients whose joint norm is cut to `clip`. A first state is {}."""
+    norm = sum(float(np.vdot(d, d)) for d in grads.values()) ** 0.5
+    params, t, moments = dict(params), state.get("t", 0) + 1, {}
+    for name, d in grads.items():
+        d = d * min(1.0, clip / (norm + EPS))
+        m, v = state.get(name, (0, 0))
+        m, v = beta1 * m + (1 - beta1) * d, beta2 * v + (1 - beta2) * d * d
+        step = m / (1 - beta1**t) / (np.sqrt(v / (1 - beta2**t)) + 1e-8)
+        params[name], moments[name] = params[name] - params[name].dtype.type(rate) * step, (m, v)
+    return params, dict(moments, t=t)
+
+
+def train(rng, worlds, params, updates=1000, batch=32, steps=STEPS, growth=0.3, rate=3e-3, clip=1.0, quiet=False):
+    """Learn from fresh walks in each of `worlds` (one, or several in turn).  -> params, history
+
+    Walks grow from 12 steps to `steps` over the first `growth` of the updates (positions are learned near home before
+    far away) and the rate decays to 0 as half a cosine (so that errors too small to see at first are averaged away).
+    history: lists of loss, accuracy on revisits, and steps. Interrupted, it returns what it has learned so far.
+    """
+    worlds = [worlds] if isinstance(worlds, envs.World) else list(worlds)
+    check_worlds(params, worlds)
+    envs.check_size("updates", updates, 0)
+    state, history = {}, {"loss": [], "accuracy": [], "steps": []}
+    bar = tqdm(range(updates), desc=NAME, disable=quiet, mininterval=0.5)
+    try:
+        for update in bar:
+            T = min(steps, round(12 + (steps - 12) * update / max(1, growth * updates)))
+            walk = envs.walk(rng, worlds[update % len(worlds)], batch, T, len(params["b"]))
+            loss, grads, right = gradients(params, walk.actions, walk.observations, walk.revisit)
+            rate_now = rate * (1 + np.cos(np.pi * update / updates)) / 2
+            params, state = adam(params, grads, state, rate_now, clip)
+            for name, value in (("loss", loss), ("accuracy", envs.accuracy(right, walk)[0]), ("steps", T)):
+                history[name].append(float(value))
+            bar.set_postfix(loss=f"{loss:.3f}", accuracy=f"{history['accuracy'][-1]:.3f}", steps=T, refresh=False)
+    except KeyboardInterrupt:
+        bar.close()
+        print(f"interrupted after {len(history['loss'])} updates")
+    return params, history
+
+
+def check_worlds(params, worlds):
+    """Raise ValueError where there is no world, or one whose moves are not as many as params has W_a."""
+    A = len(params["W"])
+    if not worlds or any(world.n_actions != A for world in worlds):
+        raise ValueError(f"worlds must each have the {A} actions of params, got {[w.n_actions for w in worlds]}")
+
+
+def evaluate(params, walk, block=32):  # -> right (B, T)
+    """Where the likeliest observation is the true one; asks the memory in blocks, so that walks may be long."""
+    check(params, walk.actions, walk.observations)
+    g, _ = path_integrate(params, walk.actions)
+    memory, _ = remember(params, g, sense(params, walk.observations))
+    likeliest = np.empty_like(walk.observations)
+    for start in range(0, g.shape[1], block):
+        now = slice(start, start + block)
+        r, _ = recall(params, g[:, now], *known(memory, start, min(start + block, g.shape[1])))
+        likeliest[:, now] = decode(params, r).argmax(axis=-1)
+    return likeliest == walk.observations
+
+
+# ------------------------------------------------------------------------------------------------ the main job
+
+
+def play(params, world):
+    """Walk once round the world's loop, past animals, and say what will be seen on coming home."""
+    names, walk = envs.animals(world)
+    p = forward(params, walk.actions, walk.observations)["probabilities"][0, -1]
+    for name, action in zip(names, world.loop):
+        print(f"see {name}, go {action}")
+    kinds = dict(enumerate(dict.fromkeys(names)))
+    print(f"what now? {kinds.get(p.argmax(), 'none of these')} (probability {p.max():.3f}); it is the {names[-1]}\n")
+
+
+def main(argv=None):
+    """Train, or load, and show what was learned on worlds never seen."""
+    parser = argparse.ArgumentParser(
+        description=f"Train {NAME} on fresh random worlds and show what it has learned.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.error = lambda message: parser.exit(2, f"{parser.prog}: error: {message}\n")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--world", choices=envs.WORLDS, default="grid")
+    parser.add_argument("--size", type=int, default=SIZE, help="side of the world, or states of a ring")
+    parser.add_argument("--updates", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=STEPS, help="length of the walks")
+    parser.add_argument("--activation", choices=("linear", "relu"), default="linear")
+    parser.add_argument("--save", metavar="FILE", help="write the parameters to FILE (.npz)")
+    parser.add_argument("--load", metavar="FILE", help="read the parameters from FILE instead of training")
+    parser.add_argument("--plot", metavar="FILE", help="draw what was learned to FILE (.png, .pdf or .svg)")
+    args = parser.parse_args(argv)
+    try:
+        run(args)
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+
+
+def run(args):
+    """What the command line asks for, from training to the cat."""
+    began = time.perf_counter()
+    rng, world = np.random.default_rng(args.seed), envs.make(args.world, args.size)
+    for path in filter(None, (args.save, args.plot)):
+        open(path, "ab").close()  # better to fail now than after the training
+    if args.load:
+        params, history = load(args.load), None
+    else:
+        params = init_params(rng, world.n_actions, n_obs=45, activation=args.activation)
+        params, history = train(rng, world, params, args.updates, steps=args.steps)
+        print(f"trained in {time.perf_counter() - began:.1f} s")
+    if args.save:
+        save(args.save, params)
+    check_worlds(params, [world])
+    walks = [envs.walk(rng, world, 64, T, len(params["b"])) for T in (args.steps, 2 * args.steps)]
+    print(envs.table(world, walks, len(params["b"]), NAME, [evaluate(params, walk) for walk in walks]))
+    play(params, world)
+    if args.plot:
+        from notebooks import figures  # matplotlib is for those who ask for it
+
+        figures.overview(rng, sys.modules[__name__], params, history, world).savefig(args.plot, dpi=150)
+    print(f"{time.perf_counter() - began:.1f} s in all")
+
+
+if __name__ == "__main__":
+    main()
