@@ -288,12 +288,14 @@ def decode_backward(params, dlogits, r):  # (B, Q, S) -> dr (B, Q, C), dparams
 
 def cross_entropy(logits, o, weight):  # (B, Q, S), (B, Q), (B, Q) -> scalar, dlogits (B, Q, S)
     """-sum of weight log softmax(logits)[o];  dlogits = weight (softmax(logits) - onehot(o))."""
-    p = softmax(logits)
-    at = *np.indices(o.shape), o
-    loss = -np.sum(weight * np.log(p[at]))
-    p[at] -= 1
-    p *= weight[..., None]
-    return loss, p
+    z, at = logits - logits.max(axis=-1, keepdims=True), (*np.indices(o.shape), o)
+    dlogits = np.exp(z)
+    total = dlogits.sum(axis=-1, keepdims=True)
+    loss = np.sum(weight * (np.log(total[..., 0]) - z[at]))
+    dlogits /= total
+    dlogits[at] -= 1
+    dlogits *= weight[..., None]
+    return loss, dlogits
 
 
 # ------------------------------------------------------------------------------------- the whole model, there and back

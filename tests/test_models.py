@@ -8,6 +8,7 @@ import pytest
 from checks import MODELS, agree, check_backward, check_gradients, derivative, generic, problems
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 import envs
 import tem
@@ -151,6 +152,18 @@ def test_cross_entropy_backward(model, data):
     )
     p = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
     agree(loss, -sum(weight[at] * np.log(p[at][walk.observations[at]]) for at in np.ndindex(weight.shape)), 1e-10)
+
+
+@each_model
+@given(z=hnp.arrays(np.float32, (2, 3, 4), elements=st.floats(-(2.0**99), 2.0**99, width=32, allow_subnormal=False)))
+def test_softmax_and_cross_entropy_bear_extreme_logits(model, z):
+    p = model.softmax(z)
+    assert (p >= 0).all()
+    np.testing.assert_allclose(p.sum(axis=-1), 1, rtol=1e-5)
+    loss, dlogits = model.cross_entropy(z, np.zeros((2, 3), int), np.ones((2, 3), np.float32))
+    assert np.isfinite(loss)
+    assert np.isfinite(dlogits).all()
+    assert (abs(dlogits) <= 1).all()
 
 
 @each_model
