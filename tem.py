@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 import envs
 
-NAME, SENSES, SIZE, STEPS = "TEM", 10, 5, 64  # C, and what the main job walks
+NAME, SENSES, SIZE, STEPS, UPDATES = "TEM", 10, 5, 64, 2500  # C, and the main job
 EPS = 1e-30  # 0 / 0 is 0 in a norm; lost in the rounding of anything that is not 0
 
 # ------------------------------------------------------------------------------------------------- parameters
@@ -406,7 +406,7 @@ def adam(params, grads, state, rate, clip=1.0, beta1=0.9, beta2=0.999):  # -> pa
     return params, dict(moments, t=t)
 
 
-def train(rng, worlds, params, updates=1000, batch=32, steps=STEPS, growth=0.3, rate=3e-3, clip=1.0, quiet=False):
+def train(rng, worlds, params, updates=UPDATES, batch=32, steps=STEPS, growth=0.3, rate=3e-3, clip=1.0, quiet=False):
     """Learn from fresh walks in each of `worlds` (one, or several in turn).  -> params, history
 
     Walks grow from 12 steps to `steps` over the first `growth` of the updates (positions are learned near home before
@@ -477,7 +477,7 @@ def main(argv=None):
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--world", choices=envs.WORLDS, default="grid")
     parser.add_argument("--size", type=int, default=SIZE, help="side of the world, or states of a ring")
-    parser.add_argument("--updates", type=int, default=1000)
+    parser.add_argument("--updates", type=int, default=UPDATES)
     parser.add_argument("--steps", type=int, default=STEPS, help="length of the walks")
     parser.add_argument("--activation", choices=("linear", "relu"), default="linear")
     parser.add_argument("--save", metavar="FILE", help="write the parameters to FILE (.npz)")
