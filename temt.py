@@ -26,16 +26,16 @@ from tqdm import tqdm
 
 import envs
 
-NAME, SENSES, SIZE, STEPS, UPDATES = "TEM-t", None, None, 128, 1000  # C (None: one a kind), and the main job
+NAME, SENSES = "TEM-t", None  # what the model is called, and its C: None, one sense for each kind of observation
 EPS = 1e-30  # 0 / 0 is 0 in a norm; lost in the rounding of anything that is not 0
 
 # ------------------------------------------------------------------------------------------------- parameters
 
 
-def init_params(rng, n_actions, n_obs, G=64, C=SENSES, activation="linear", turn=1.0, dtype=np.float32, **memory):
+def init_params(rng, n_actions, n_obs, G=64, C=SENSES, activation="linear", turn=0.5, dtype=np.float32, **memory):
     """Fresh parameters for A = n_actions moves and S = n_obs kinds of observation.  -> dict
 
-    W (A, G, G), random rotations for linear units (Cayley transform of a skew matrix, `turn` says how far from I) and
+    W (A, G, G), random rotations for linear units (Cayley transform of a skew matrix, `turn` says how far from I), and
     I + noise for rectified ones; g0 (G,); D (C, S), 5 x the sense code; b (S,); leak, the slope of f below zero: 1 for
     linear, 0 for relu. C = S senses (TEM-t) are coded one-hot, fewer (TEM) two-hot. `memory` goes to init_memory.
     """
@@ -367,12 +367,21 @@ def adam(params, grads, state, rate, clip=1.0, beta1=0.9, beta2=0.999):  # -> pa
     return params, dict(moments, t=t)
 
 
-def train(rng, worlds, params, updates=UPDATES, batch=32, steps=STEPS, growth=0.3, rate=3e-3, clip=1.0, quiet=False):
+def nearer_rotation(W):  # (A, G, G) -> (A, G, G)
+    """W (3 I - W^T W) / 2, a Newton-Schulz step towards the nearest rotation: singular values s become s (3 - s^2) / 2.
+
+    Where every singular value of W is 1, no part of g grows or fades as steps are taken, and all of g can be used.
+    """
+    return W @ (3 * np.eye(W.shape[1], dtype=W.dtype) - W.swapaxes(1, 2) @ W) / 2
+
+
+def train(rng, worlds, params, updates=1000, batch=32, steps=128, growth=0.3, rate=3e-3, clip=1.0, quiet=False):
     """Learn from fresh walks in each of `worlds` (one, or several in turn).  -> params, history
 
     Walks grow from 12 steps to `steps` over the first `growth` of the updates (positions are learned near home before
-    far away) and the rate decays to 0 as half a cosine (so that errors too small to see at first are averaged away).
-    history: lists of loss, accuracy on revisits, and steps. Interrupted, it returns what it has learned so far.
+    far away), the rate decays to 0 as half a cosine (so that errors too small to see at first are averaged away), and
+    the W of linear units stay rotations. history: lists of loss, accuracy on revisits, and steps. Interrupted, it
+    returns what it has learned so far.
     """
     worlds = [worlds] if isinstance(worlds, envs.World) else list(worlds)
     check_worlds(params, worlds)
@@ -386,6 +395,8 @@ def train(rng, worlds, params, updates=UPDATES, batch=32, steps=STEPS, growth=0.
             loss, grads, right = gradients(params, walk.actions, walk.observations, walk.revisit)
             rate_now = rate * (1 + np.cos(np.pi * update / updates)) / 2
             params, state = adam(params, grads, state, rate_now, clip)
+            if params["leak"] == 1:
+                params["W"] = nearer_rotation(params["W"])
             for name, value in (("loss", loss), ("accuracy", envs.accuracy(right, walk)[0]), ("steps", T)):
                 history[name].append(float(value))
             bar.set_postfix(loss=f"{loss:.3f}", accuracy=f"{history['accuracy'][-1]:.3f}", steps=T, refresh=False)
@@ -437,9 +448,9 @@ def main(argv=None):
     parser.error = lambda message: parser.exit(2, f"{parser.prog}: error: {message}\n")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--world", choices=envs.WORLDS, default="grid")
-    parser.add_argument("--size", type=int, default=SIZE, help="side of the world, or states of a ring")
-    parser.add_argument("--updates", type=int, default=UPDATES)
-    parser.add_argument("--steps", type=int, default=STEPS, help="length of the walks")
+    parser.add_argument("--size", type=int, help="side of the world, or states of a ring (None: 8, or 5 for hex)")
+    parser.add_argument("--updates", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=128, help="length of the walks")
     parser.add_argument("--activation", choices=("linear", "relu"), default="linear")
     parser.add_argument("--save", metavar="FILE", help="write the parameters to FILE (.npz)")
     parser.add_argument("--load", metavar="FILE", help="read the parameters from FILE instead of training")

@@ -392,6 +392,24 @@ def test_adam_is_the_published_rule_on_clipped_gradients(model):
 
 
 @each_model
+def test_linear_units_are_moved_by_rotations_from_first_to_last(model):
+    """Which keeps every singular value at 1; rectified units are free."""
+    rng = np.random.default_rng(0)
+    for activation in ("linear", "relu"):
+        params = model.init_params(rng, 4, 10, 16, activation=activation)
+        params, _ = model.train(rng, envs.grid(3), params, 60, 8, 20, quiet=True)
+        worst = abs(np.linalg.svd(params["W"], compute_uv=False) - 1).max()
+        assert worst < 1e-3 if activation == "linear" else worst > 0.05
+
+
+@given(st.integers(2, 8), st.floats(0.02, 0.2), st.integers(0, 2**32 - 1))
+def test_newton_schulz_moves_singular_values_as_the_docstring_says(G, size, seed):
+    W = np.eye(G) + size * np.random.default_rng(seed).normal(size=(2, G, G)) / np.sqrt(G)
+    u, s, vt = np.linalg.svd(W)
+    np.testing.assert_allclose(temt.nearer_rotation(W), u * (s * (3 - s**2) / 2)[:, None] @ vt, atol=1e-12)
+
+
+@each_model
 def test_same_seed_same_numbers_and_other_seed_others(model):
     def learn(seed):
         rng = np.random.default_rng(seed)
