@@ -37,7 +37,8 @@ def init_params(rng, n_actions, n_obs, G=64, C=SENSES, activation="linear", turn
 
     W (A, G, G), random rotations for linear units (Cayley transform of a skew matrix, `turn` says how far from I), and
     I + noise for rectified ones; g0 (G,); D (C, S), 5 x the sense code; b (S,); leak, the slope of f below zero: 1 for
-    linear, 0 for relu. C = S senses (TEM-t) are coded one-hot, fewer (TEM) two-hot. `memory` goes to init_memory.
+    linear, 0 for relu; gate (3,), see correct. C = S senses (TEM-t) are coded one-hot, fewer (TEM) two-hot. `memory`
+    goes to init_memory.
     """
     if activation not in ("linear", "relu"):
         raise ValueError(f"activation must be 'linear' or 'relu', got {activation!r}")
@@ -52,6 +53,7 @@ def init_params(rng, n_actions, n_obs, G=64, C=SENSES, activation="linear", turn
         "D": 5 * sense_code(C, n_obs).T,
         "b": np.zeros(n_obs),
         "leak": float(activation == "linear"),
+        "gate": (-27.0, 28.0, 0.0),
     }
     return {name: np.asarray(value, dtype) for name, value in {**params, **init_memory(**memory)}.items()}
 
@@ -132,15 +134,20 @@ def path_integrate(params, actions):  # (B, T) -> (B, T, G)
 
 
 def path_integrate_backward(params, dg, actions, cache):  # (B, T, G) -> {W, g0}
-    """Back through time: dg_{t-1} gains dz_t W_a^T;  dW_a sums g_{t-1}^T dz_t over the steps that took move a."""
+    """Back through time: dg_{t-1} gains dz_t W_a^T."""
     g, caches = cache
     dg, dz, moves = dg.swapaxes(0, 1).copy(), np.empty_like(g), actions.T
     for t in reversed(range(1, len(g))):
         dg_before, dz[t] = move_backward(params, dg[t], moves[t], caches[t])
         dg[t - 1] += dg_before
+    dz[0] = activate_backward(params, dg[0], caches[0])
+    return moves_backward(params, g, dz, moves)
+
+
+def moves_backward(params, g, dz, moves):  # (T, B, G), (T, B, G), (T, B) -> {W, g0}
+    """dW_a sums g_{t-1}^T dz_t over the steps that took move a;  dg0 sums dz_0."""
     taken = [moves[1:] == a for a in range(len(params["W"]))]
-    dW = np.stack([g[:-1][at].T @ dz[1:][at] for at in taken])
-    return {"W": dW, "g0": activate_backward(params, dg[0], caches[0]).sum(axis=0)}
+    return {"W": np.stack([g[:-1][at].T @ dz[1:][at] for at in taken]), "g0": dz[0].sum(axis=0)}
 
 
 # ------------------------------------------------------------------------------------- memory [W22, sec. 4 and 5]
@@ -224,6 +231,22 @@ def recall_backward(params, dr, memory, age, cache):  # (B, Q, C) -> dg (B, Q, G
     return cue_backward(params, dq, cache["cue_cache"]), dmemory, dparams
 
 
+def locate(params, g, x, memory, age):  # (B, Q, G), (B, Q, C), n memories, (B, Q, n) -> (B, Q, G)
+    """Where was this seen? Associate from g to places, over memories of sense x alone; 0 where there is none."""
+    q, cue_cache = cue(params, g)
+    same = age * (x @ memory["sense"].swapaxes(1, 2) == (x * x).sum(axis=-1)[..., None])
+    found, cache = associate(params, q, {**memory, "value": memory["place"]}, same)
+    return found, {**cache, "cue_cache": cue_cache, "same": same}
+
+
+def locate_backward(params, dfound, memory, age, cache):  # (B, Q, G) -> dg (B, Q, G), dmemory, dparams
+    """As recall_backward; dplaces = weights^T dfound."""
+    places = {**memory, "value": memory["place"]}
+    dq, dmemory, dparams = associate_backward(params, dfound, places, cache["same"], cache)
+    dmemory["place"] = cache["weights"].swapaxes(1, 2) @ dfound
+    return cue_backward(params, dq, cache["cue_cache"]), dmemory, dparams
+
+
 # ----------------------------------------------------------------------------------------------- decoding and loss
 
 
@@ -262,13 +285,19 @@ def cross_entropy(logits, o, weight):  # (B, Q, S), (B, Q), (B, Q) -> scalar, dl
 # ------------------------------------------------------------------------------------- the whole model, there and back
 
 
-def forward(params, actions, observations):  # (B, T), (B, T) -> dict
+def forward(params, actions, observations, landmarks=False, noise=None):  # (B, T), (B, T) -> dict
     """Everything about B walks by name: g, x, what is stored, what recall made of it, r, logits, probabilities.
 
     actions: 0..A-1, but -1 at step 0, where the walk begins. observations: 0..S-1; the one at t is used after t alone.
-    Raises ValueError for anything else.
+    landmarks: correct g after each observation, see walk_by_steps, which takes noise (B, T, G). Raises ValueError for
+    anything else.
     """
     check(params, actions, observations)
+    if landmarks:
+        logits, steps, state = walk_by_steps(params, actions, observations, noise)
+        g, corrected, gate = (np.stack([step[name] for step in steps], axis=1) for name in ("g", "corrected", "gate"))
+        told = {"g": g, "corrected": corrected, "gate": gate, "count": state["count"], **state["memory"]}
+        return {**told, "logits": logits, "probabilities": softmax(logits)}
     x = sense(params, observations)
     g, _ = path_integrate(params, actions)
     memory, _ = remember(params, g, x)
@@ -277,14 +306,16 @@ def forward(params, actions, observations):  # (B, T), (B, T) -> dict
     return {"g": g, "x": x, **memory, **recalled, "r": r, "logits": logits, "probabilities": softmax(logits)}
 
 
-def gradients(params, actions, observations, revisit, block=32):  # (B, T) x 3 -> loss, {name: gradient}, right (B, T)
-    """Mean cross-entropy over the revisits, its gradients, and where the likeliest observation was the true one.
+def gradients(params, actions, observations, revisit, block=32, landmarks=False, noise=None):
+    """Mean cross-entropy over the revisits; {name: gradient}; right (B, T), where the likeliest observation was true.
 
     Steps ask the memory in blocks, each block for what was stored before its end, and each goes there and back at once:
     no T x T array is ever whole.
     """
     check(params, actions, observations, revisit)
     weight = (revisit / max(1, revisit.sum())).astype(params["D"].dtype)
+    if landmarks:
+        return steps_backward(params, actions, observations, weight, noise)
     x = sense(params, observations)
     g, path_cache = path_integrate(params, actions)
     memory, memory_cache = remember(params, g, x)
@@ -351,6 +382,144 @@ def check(params, actions, observations, revisit=None):
             raise ValueError(f"{name} must have the shape of actions {actions.shape}, got {np.shape(value)}")
 
 
+# ------------------------------------------------------------- landmarks, step by step [W22, appendix; W20, inference]
+
+
+def begin(params, B, rows=64):  # -> state
+    """B agents about to take their first step: no position yet, an empty memory with room for `rows`, which grows."""
+    envs.check_size("B", B, 1)
+    places, senses = (np.zeros((B, rows, n), params["D"].dtype) for n in (len(params["g0"]), len(params["D"])))
+    memory = {**remember(params, places, senses)[0], "place": places, "sense": senses}
+    return {"t": 0, "count": np.zeros(B, int), "stored_at": np.zeros((B, rows), int), "memory": memory}
+
+
+def expect(params, state, a, noise=0):  # state, (B,), (B, G) -> logits (B, S), state
+    """Take move a (any at the first step, where the walk begins), and say what will be seen. noise is added to g."""
+    check_stream("a", a, state["count"].shape, len(params["W"]) if state["t"] else None)
+    g0 = np.repeat(params["g0"][None], len(a), axis=0)
+    g, move_cache = move(params, state["g"], a) if state["t"] else activate(params, g0)
+    g, n, t = g + noise, state["count"].max(), state["t"]
+    stored = {name: m[:, :n] for name, m in state["memory"].items()}
+    age = ((t - state["stored_at"][:, :n]) * (np.arange(n) < state["count"][:, None]))[:, None]
+    r, recalled = recall(params, g[:, None], stored, age)
+    logits = decode(params, r)[:, 0]
+    step = {"a": a, "g": g, "move": move_cache, "n": n, "age": age, "r": r, "recalled": recalled, "logits": logits}
+    return logits, {**state, "g": g, "step": step}
+
+
+def see(params, state, o):  # state, (B,) -> state
+    """See o after `expect`: correct the position, and store (position, sense) unless that pair is stored already.
+
+    The memory of the state that came in is written to: go on with the one that is returned.
+    """
+    check_stream("o", o, state["count"].shape, len(params["b"]))
+    if "o" in state.get("step", {"o": None}):
+        raise ValueError("see must follow expect: the move comes first")
+    step, memory, count, rows = state["step"], state["memory"], state["count"], np.arange(len(o))
+    if count.max() + 1 > state["stored_at"].shape[1]:  # full: make as much room again
+        grow = {name: np.concatenate([m, np.zeros_like(m)], axis=1) for name, m in memory.items()}
+        memory, state = grow, {**state, "stored_at": np.concatenate([state["stored_at"]] * 2, axis=1)}
+    g, x, p = step["g"][:, None], sense(params, o[:, None]), softmax(step["logits"])
+    stored = {name: m[:, : step["n"]] for name, m in memory.items()}
+    found, located = locate(params, g, x, stored, step["age"])
+    corrected, correction = correct(params, step["g"], found[:, 0], p[rows, o])
+    pair, remembered = remember(params, corrected[:, None], x)
+    cosine = (stored["place"] @ corrected[..., None])[..., 0] / step["g"].shape[-1]
+    match = (cosine > params["same"]) & (stored["sense"] @ x.swapaxes(1, 2) == (x * x).sum(axis=-1)[:, None])[..., 0]
+    new = ~(match & (step["age"][:, 0] > 0)).any(axis=-1)
+    for name, row in {**pair, "place": corrected[:, None], "sense": x}.items():
+        memory[name][rows, count] = row[:, 0]  # into the first free row, which counts only where it is new
+    state["stored_at"][rows, count] = state["t"]
+    step = {**step, "o": o, "p": p, "located": located, "correction": correction, "remembered": remembered}
+    step |= {"corrected": corrected, "gate": correction["gate"][:, 0], "slot": count, "new": new}
+    return {**state, "t": state["t"] + 1, "g": corrected, "count": count + new, "memory": memory, "step": step}
+
+
+def check_stream(name, value, shape, kinds):
+    """Raise ValueError, naming the argument, unless value is integers of that shape in 0..kinds-1 (any where None)."""
+    if np.shape(value) != shape or np.asarray(value).dtype.kind not in "iu":
+        raise ValueError(f"{name} must be integers of shape {shape}, got {np.shape(value)}")
+    if kinds is not None and not 0 <= np.min(value) <= np.max(value) < kinds:
+        raise ValueError(f"{name} must lie in 0..{kinds - 1}, got {np.max(value)}")
+
+
+def correct(params, g, found, seen):  # (B, G), (B, G), (B,) -> (B, G)
+    """norm(g + gate (found - g)), gate = sigmoid(gate . (1, cos(g, found), seen)); 0 where nothing was found.
+
+    seen: the probability that was given to what was then seen. Both say whether the recall can be trusted.
+    """
+    some = found.any(axis=-1, keepdims=True)
+    length = [np.sqrt(np.einsum("bg,bg->b", v, v) + EPS)[:, None] for v in (g, found)]
+    cosine = np.einsum("bg,bg->b", g, found)[:, None] / (length[0] * length[1])
+    features = np.concatenate([np.ones_like(cosine), cosine, seen[:, None]], axis=1)
+    gate = some * (1 + np.tanh(features @ params["gate"][:, None] / 2)) / 2
+    mixed = g + gate * (found - g)
+    rms = np.sqrt(np.einsum("bg,bg->b", mixed, mixed)[:, None] / g.shape[1] + EPS)
+    cache = {
+        "g": g,
+        "found": found,
+        "length": length,
+        "features": features,
+        "gate": gate,
+        "rms": rms,
+        "out": mixed / rms,
+    }
+    return mixed / rms, cache
+
+
+def correct_backward(params, dout, cache):  # (B, G) -> dg (B, G), dfound (B, G), dseen (B,), dparams
+    """dmixed as for any norm;  dgate = dmixed . (found - g);  ds = gate (1 - gate) dgate;  then cos and the mixture."""
+    g, found, gate, features, (a, b) = (cache[name] for name in ("g", "found", "gate", "features", "length"))
+    dmixed = (dout - cache["out"] * np.einsum("bg,bg->b", cache["out"], dout)[:, None] / g.shape[1]) / cache["rms"]
+    ds = gate * (1 - gate) * np.einsum("bg,bg->b", dmixed, found - g)[:, None]
+    dcosine, cosine = ds * params["gate"][1], features[:, 1:2]
+    dg = (1 - gate) * dmixed + dcosine * (found / b - cosine * g / a) / a
+    dfound = gate * dmixed + dcosine * (g / a - cosine * found / b) / b
+    return dg, dfound, (ds * params["gate"][2])[:, 0], {"gate": (ds * features).sum(axis=0)}
+
+
+def walk_by_steps(params, actions, observations, noise=None):  # (B, T) x 2 -> logits (B, T, S), steps, state
+    """Expect, see, expect, see, ... from the beginning of the walk; noise (B, T, G) is added to g after each move."""
+    B, T = actions.shape
+    state, steps = begin(params, B), []
+    for t in range(T):
+        _, state = expect(params, state, actions[:, t], 0 if noise is None else noise[:, t])
+        state = see(params, state, observations[:, t])
+        steps.append(state["step"])
+    return np.stack([step["logits"] for step in steps], axis=1), steps, state
+
+
+def steps_backward(params, actions, observations, weight, noise=None):  # -> loss, {name: gradient}, right (B, T)
+    """Walk by steps, then back: what is stored collects its gradient from all later steps before its own turn comes."""
+    logits, steps, state = walk_by_steps(params, actions, observations, noise)
+    loss, dlogits = cross_entropy(logits, observations, weight)
+    dmemory, grads, rows = {name: np.zeros_like(m) for name, m in state["memory"].items()}, {}, np.arange(len(actions))
+    dg, dz = np.zeros_like(state["g"]), np.zeros((len(steps), *state["g"].shape), state["g"].dtype)
+    for t, step in reversed([*enumerate(steps)]):
+        stored = {name: m[:, : step["n"]] for name, m in state["memory"].items()}
+        drow = {name: (d[rows, step["slot"]].T * step["new"]).T[:, None] for name, d in dmemory.items()}
+        dstored, dparams_store = remember_backward(params, drow, step["remembered"])
+        dcorrected = dg + dstored[:, 0] + drow["place"][:, 0]
+        dg, dfound, dseen, dgate = correct_backward(params, dcorrected, step["correction"])
+        dg_locate, dplaces, dlocate = locate_backward(params, dfound[:, None], stored, step["age"], step["located"])
+        dp = (np.eye(step["p"].shape[1], dtype=dg.dtype)[step["o"]] - step["p"]) * step["p"][rows, step["o"], None]
+        dr, ddecode = decode_backward(params, (dlogits[:, t] + dseen[:, None] * dp)[:, None], step["r"])
+        dg_recall, drows, drecall = recall_backward(params, dr, stored, step["age"], step["recalled"])
+        for name, d in [*dplaces.items(), *drows.items()]:
+            dmemory[name][:, : step["n"]] += d
+        for part in (dparams_store, dgate, dlocate, ddecode, drecall):
+            for name, d in part.items():
+                grads[name] = grads.get(name, 0) + d
+        dg = dg + dg_locate[:, 0] + dg_recall[:, 0]
+        if t:
+            dg, dz[t] = move_backward(params, dg, step["a"], step["move"])
+        else:
+            dz[t] = activate_backward(params, dg, step["move"])
+    corrected = np.stack([step["corrected"] for step in steps])
+    grads |= moves_backward(params, corrected, dz, actions.T)
+    return loss, grads, logits.argmax(axis=-1) == observations
+
+
 # ---------------------------------------------------------------------------------------------------- learning
 
 
@@ -375,13 +544,26 @@ def nearer_rotation(W):  # (A, G, G) -> (A, G, G)
     return W @ (3 * np.eye(W.shape[1], dtype=W.dtype) - W.swapaxes(1, 2) @ W) / 2
 
 
-def train(rng, worlds, params, updates=1000, batch=32, steps=128, growth=0.3, rate=3e-3, clip=1.0, quiet=False):
+def train(
+    rng,
+    worlds,
+    params,
+    updates=1000,
+    batch=32,
+    steps=128,
+    growth=0.3,
+    rate=3e-3,
+    clip=1.0,
+    landmarks=False,
+    quiet=False,
+):
     """Learn from fresh walks in each of `worlds` (one, or several in turn).  -> params, history
 
     Walks grow from 12 steps to `steps` over the first `growth` of the updates (positions are learned near home before
     far away), the rate decays to 0 as half a cosine (so that errors too small to see at first are averaged away), and
-    the W of linear units stay rotations. history: lists of loss, accuracy on revisits, and steps. Interrupted, it
-    returns what it has learned so far.
+    the W of linear units stay rotations. With landmarks, the last tenth of the updates is taken step by step: it is
+    slower, and a gate has nothing to learn from places that are not yet known. history: lists of loss, accuracy on
+    revisits, and steps. Interrupted, it returns what it has learned so far.
     """
     worlds = [worlds] if isinstance(worlds, envs.World) else list(worlds)
     check_worlds(params, worlds)
@@ -392,7 +574,8 @@ def train(rng, worlds, params, updates=1000, batch=32, steps=128, growth=0.3, ra
         for update in bar:
             T = min(steps, round(12 + (steps - 12) * update / max(1, growth * updates)))
             walk = envs.walk(rng, worlds[update % len(worlds)], batch, T, len(params["b"]))
-            loss, grads, right = gradients(params, walk.actions, walk.observations, walk.revisit)
+            by_steps = landmarks and update >= 0.9 * updates
+            loss, grads, right = gradients(params, walk.actions, walk.observations, walk.revisit, landmarks=by_steps)
             rate_now = rate * (1 + np.cos(np.pi * update / updates)) / 2
             params, state = adam(params, grads, state, rate_now, clip)
             if params["leak"] == 1:
@@ -413,9 +596,11 @@ def check_worlds(params, worlds):
         raise ValueError(f"worlds must each have the {A} actions of params, got {[w.n_actions for w in worlds]}")
 
 
-def evaluate(params, walk, block=32):  # -> right (B, T)
+def evaluate(params, walk, block=32, landmarks=False, noise=None):  # -> right (B, T)
     """Where the likeliest observation is the true one; asks the memory in blocks, so that walks may be long."""
     check(params, walk.actions, walk.observations)
+    if landmarks:
+        return walk_by_steps(params, walk.actions, walk.observations, noise)[0].argmax(axis=-1) == walk.observations
     g, _ = path_integrate(params, walk.actions)
     memory, _ = remember(params, g, sense(params, walk.observations))
     likeliest = np.empty_like(walk.observations)
@@ -452,6 +637,7 @@ def main(argv=None):
     parser.add_argument("--updates", type=int, default=1000)
     parser.add_argument("--steps", type=int, default=128, help="length of the walks")
     parser.add_argument("--activation", choices=("linear", "relu"), default="linear")
+    parser.add_argument("--landmarks", action="store_true", help="correct position by what is seen (slower)")
     parser.add_argument("--save", metavar="FILE", help="write the parameters to FILE (.npz)")
     parser.add_argument("--load", metavar="FILE", help="read the parameters from FILE instead of training")
     parser.add_argument("--plot", metavar="FILE", help="draw what was learned to FILE (.png, .pdf or .svg)")
@@ -471,14 +657,19 @@ def run(args):
     if args.load:
         params, history = load(args.load), None
     else:
-        params = init_params(rng, world.n_actions, n_obs=45, activation=args.activation)
-        params, history = train(rng, world, params, args.updates, steps=args.steps)
+        distinct = {"same": 0.95} if args.landmarks else {}
+        params = init_params(rng, world.n_actions, n_obs=45, activation=args.activation, **distinct)
+        params, history = train(rng, world, params, args.updates, steps=args.steps, landmarks=args.landmarks)
         print(f"trained in {time.perf_counter() - began:.1f} s")
     if args.save:
         save(args.save, params)
     check_worlds(params, [world])
     walks = [envs.walk(rng, world, 64, T, len(params["b"])) for T in (args.steps, 2 * args.steps)]
-    print(envs.table(world, walks, len(params["b"]), NAME, [evaluate(params, walk) for walk in walks]))
+    print(
+        envs.table(
+            world, walks, len(params["b"]), NAME, [evaluate(params, walk, landmarks=args.landmarks) for walk in walks]
+        )
+    )
     play(params, world)
     if args.plot:
         from notebooks import figures  # matplotlib is for those who ask for it

@@ -368,7 +368,7 @@ def test_capacity_is_exact_up_to_G_orthonormal_positions_and_breaks_beyond(G):
 # ------------------------------------------------------------------------------------------- the diff is the paper
 
 MEMORY = ["init_memory", "cue", "cue_backward", "f_p", "f_p_backward", "remember", "remember_backward"]
-MEMORY += ["associate", "associate_backward", "recall", "recall_backward"]
+MEMORY += ["associate", "associate_backward", "recall", "recall_backward", "locate", "locate_backward"]
 
 
 def functions(file):

@@ -439,11 +439,11 @@ def test_walks_grow_and_worlds_take_turns(model, monkeypatch):
 def test_an_interrupted_training_keeps_what_it_has_learned(model, monkeypatch, capsys):
     calls, gradients = [], model.gradients
 
-    def interrupted(*args):
+    def interrupted(*args, **options):
         calls.append(args)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return gradients(*args)
+        return gradients(*args, **options)
 
     monkeypatch.setattr(model, "gradients", interrupted)
     rng = np.random.default_rng(0)
