@@ -53,7 +53,7 @@ def init_params(rng, n_actions, n_obs, G=64, C=SENSES, activation="linear", turn
         "D": 5 * sense_code(C, n_obs).T,
         "b": np.zeros(n_obs),
         "leak": float(activation == "linear"),
-        "gate": (-27.0, 28.0, 0.0),
+        "gate": (-54.0, 56.0, 0.0),
     }
     return {name: np.asarray(value, dtype) for name, value in {**params, **init_memory(**memory)}.items()}
 
@@ -468,7 +468,11 @@ def see(params, state, o):  # state, (B,) -> state
     corrected, correction = correct(params, step["g"], found[:, 0], p[rows, o])
     pair, remembered = remember(params, corrected[:, None], x)
     cosine = (stored["place"] @ corrected[..., None])[..., 0] / step["g"].shape[-1]
-    match = (cosine > params["same"]) & (stored["sense"] @ x.swapaxes(1, 2) == (x * x).sum(axis=-1)[:, None])[..., 0]
+    match = (
+        (params["same"] < 1)
+        & (cosine > params["same"])
+        & (stored["sense"] @ x.swapaxes(1, 2) == (x * x).sum(axis=-1)[:, None])[..., 0]
+    )
     new = ~(match & (step["age"][:, 0] > 0)).any(axis=-1)
     for name, row in {**pair, "place": corrected[:, None], "sense": x}.items():
         memory[name][rows, count] = row[:, 0]  # into the first free row, which counts only where it is new
