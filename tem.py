@@ -118,7 +118,7 @@ def move(params, g, a):  # (B, G), (B,) -> (B, G)
 
 
 def move_backward(params, dg, a, cache):  # (B, G) -> dg (B, G) before the move, dz (B, G)
-    """dg_before = dz W_a^T. The gradient of W needs all steps' dz together: path_integrate_backward."""
+    """dg_before = dz W_a^T. The gradient of W needs all steps' dz together: moves_backward."""
     dz = activate_backward(params, dg, cache)
     return (dz @ params["W"].swapaxes(1, 2))[a, np.arange(len(a))], dz
 
@@ -335,7 +335,7 @@ def forward(params, actions, observations, landmarks=False, noise=None):  # (B, 
     landmarks: correct g after each observation, see walk_by_steps, which takes noise (B, T, G). Raises ValueError for
     anything else.
     """
-    check(params, actions, observations)
+    check(params, actions, observations, None, landmarks, noise)
     if landmarks:
         logits, steps, state = walk_by_steps(params, actions, observations, noise)
         g, corrected, gate = (np.stack([step[name] for step in steps], axis=1) for name in ("g", "corrected", "gate"))
@@ -355,7 +355,7 @@ def gradients(params, actions, observations, revisit, block=32, landmarks=False,
     Steps ask the memory in blocks, each block for what was stored before its end, and each goes there and back at once:
     no T x T array is ever whole.
     """
-    check(params, actions, observations, revisit)
+    check(params, actions, observations, revisit, landmarks, noise)
     weight = (revisit / max(1, revisit.sum())).astype(params["D"].dtype)
     if landmarks:
         return steps_backward(params, actions, observations, weight, noise)
@@ -405,8 +405,10 @@ def known(memory, start, stop):  # -> memory of steps 0..stop-1, age (stop - sta
     return stored, age if stored["new"].all() else age * stored["new"][:, None]
 
 
-def check(params, actions, observations, revisit=None):
+def check(params, actions, observations, revisit=None, landmarks=True, noise=None):
     """Raise ValueError, naming the argument, unless these are B walks that params can read."""
+    if noise is not None and (not landmarks or np.shape(noise) != (*np.shape(actions), len(params["g0"]))):
+        raise ValueError(f"noise must be (B, T, G), and come with landmarks, got {np.shape(noise)}, {landmarks=}")
     for name, value in params.items():
         if not np.isfinite(value).all():
             raise ValueError(f"params must be finite, got NaN or infinity in {name}")
@@ -451,7 +453,7 @@ def expect(params, state, a, noise=0):  # state, (B,), (B, G) -> logits (B, S), 
 
 
 def see(params, state, o):  # state, (B,) -> state
-    """See o after `expect`: correct the position, and store (position, sense) unless that pair is stored already.
+    """See o after `expect`: correct the position, and store (position, sense) unless the pair is not new (is_new).
 
     The memory of the state that came in is written to: go on with the one that is returned.
     """
@@ -468,12 +470,8 @@ def see(params, state, o):  # state, (B,) -> state
     corrected, correction = correct(params, step["g"], found[:, 0], p[rows, o])
     pair, remembered = remember(params, corrected[:, None], x)
     cosine = (stored["place"] @ corrected[..., None])[..., 0] / step["g"].shape[-1]
-    match = (
-        (params["same"] < 1)
-        & (cosine > params["same"])
-        & (stored["sense"] @ x.swapaxes(1, 2) == (x * x).sum(axis=-1)[:, None])[..., 0]
-    )
-    new = ~(match & (step["age"][:, 0] > 0)).any(axis=-1)
+    twin = (stored["sense"] @ x.swapaxes(1, 2) == (x * x).sum(axis=-1)[:, None])[..., 0] & (cosine > params["same"])
+    new = (params["same"] >= 1) | ~(twin & (step["age"][:, 0] > 0)).any(axis=-1)
     for name, row in {**pair, "place": corrected[:, None], "sense": x}.items():
         memory[name][rows, count] = row[:, 0]  # into the first free row, which counts only where it is new
     state["stored_at"][rows, count] = state["t"]
@@ -591,19 +589,7 @@ def nearer_rotation(W):  # (A, G, G) -> (A, G, G)
     return W @ (3 * np.eye(W.shape[1], dtype=W.dtype) - W.swapaxes(1, 2) @ W) / 2
 
 
-def train(
-    rng,
-    worlds,
-    params,
-    updates=1000,
-    batch=32,
-    steps=128,
-    growth=0.3,
-    rate=3e-3,
-    clip=1.0,
-    landmarks=False,
-    quiet=False,
-):
+def train(rng, worlds, params, updates=1000, batch=32, steps=128, growth=0.3, rate=3e-3, landmarks=False, quiet=False):
     """Learn from fresh walks in each of `worlds` (one, or several in turn).  -> params, history
 
     Walks grow from 12 steps to `steps` over the first `growth` of the updates (positions are learned near home before
@@ -624,7 +610,7 @@ def train(
             by_steps = landmarks and update >= 0.9 * updates
             loss, grads, right = gradients(params, walk.actions, walk.observations, walk.revisit, landmarks=by_steps)
             rate_now = rate * (1 + np.cos(np.pi * update / updates)) / 2
-            params, state = adam(params, grads, state, rate_now, clip)
+            params, state = adam(params, grads, state, rate_now)
             if params["leak"] == 1:
                 params["W"] = nearer_rotation(params["W"])
             for name, value in (("loss", loss), ("accuracy", envs.accuracy(right, walk)[0]), ("steps", T)):
@@ -645,7 +631,7 @@ def check_worlds(params, worlds):
 
 def evaluate(params, walk, block=32, landmarks=False, noise=None):  # -> right (B, T)
     """Where the likeliest observation is the true one; asks the memory in blocks, so that walks may be long."""
-    check(params, walk.actions, walk.observations)
+    check(params, walk.actions, walk.observations, walk.revisit, landmarks, noise)
     if landmarks:
         return walk_by_steps(params, walk.actions, walk.observations, noise)[0].argmax(axis=-1) == walk.observations
     g, _ = path_integrate(params, walk.actions)
@@ -712,11 +698,8 @@ def run(args):
         save(args.save, params)
     check_worlds(params, [world])
     walks = [envs.walk(rng, world, 64, T, len(params["b"])) for T in (args.steps, 2 * args.steps)]
-    print(
-        envs.table(
-            world, walks, len(params["b"]), NAME, [evaluate(params, walk, landmarks=args.landmarks) for walk in walks]
-        )
-    )
+    rights = [evaluate(params, walk, landmarks=args.landmarks) for walk in walks]
+    print(envs.table(world, walks, len(params["b"]), NAME, rights))
     play(params, world)
     if args.plot:
         from notebooks import figures  # matplotlib is for those who ask for it

@@ -27,6 +27,14 @@ def test_the_main_job_prints_the_table_and_plays_the_animals(model, world, capsy
 
 
 @each_model
+def test_the_main_job_runs_with_landmarks(model, capsys):
+    model.main([*BRIEF, "--landmarks", "--size", "3"])
+    out = capsys.readouterr().out
+    assert model.NAME in out
+    assert "it is the cat" in out
+
+
+@each_model
 def test_save_then_load_skips_training_and_says_the_same(model, tmp_path, capsys):
     file = str(tmp_path / "model.npz")
     model.main([*BRIEF, "--save", file])

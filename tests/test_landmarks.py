@@ -197,6 +197,20 @@ def test_landmarks_mend_what_noise_breaks(model):
     assert scores["without"] < 0.6
 
 
+@each_model
+def test_noise_of_another_shape_or_without_landmarks_is_named(model):
+    rng = np.random.default_rng(0)
+    params, walk = model.init_params(rng, 2, 5, 8), envs.walk(rng, envs.ring(5), 2, 5, 5)
+    for noise, landmarks in ((np.zeros((2, 5, 8)), False), (np.zeros((2, 5, 7)), True), (0.1, True)):
+        for call in (
+            lambda **options: model.forward(params, *walk[1:3], **options),
+            lambda **options: model.gradients(params, *walk[1:4], **options),
+            lambda **options: model.evaluate(params, walk, **options),
+        ):
+            with pytest.raises(ValueError, match=r"noise must be \(B, T, G\), and come with landmarks"):
+                call(noise=noise, landmarks=landmarks)
+
+
 def test_tem_refuses_landmarks_on_synapses():
     rng = np.random.default_rng(0)
     params, walk = tem.init_params(rng, 2, 5, 8, 5, hebbian=True), envs.walk(rng, envs.ring(5), 1, 5, 5)
