@@ -372,14 +372,11 @@ MEMORY += ["associate", "associate_backward", "recall", "recall_backward", "loca
 
 
 def functions(file):
-    """Name -> source, but for default values, of every function of a file, in order; and what else there is."""
+    """Name -> source, to the letter, of every function of a file, in order; and the rest, but for the title."""
     source = (Path(tem.__file__).parent / file).read_text()
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.arguments):
-            node.defaults, node.kw_defaults = [], [None] * len(node.kwonlyargs)
-    parts = {node.name: ast.unparse(node) for node in tree.body if isinstance(node, ast.FunctionDef)}
-    rest = [ast.unparse(node) for node in tree.body[1:] if not isinstance(node, ast.FunctionDef)]
+    nodes = ast.parse(source).body[1:]
+    parts = {node.name: ast.get_source_segment(source, node) for node in nodes if isinstance(node, ast.FunctionDef)}
+    rest = [ast.get_source_segment(source, node) for node in nodes if not isinstance(node, ast.FunctionDef)]
     return parts, rest
 
 
