@@ -24,6 +24,7 @@ class World:
     next_state: (N, A) integers, the state that a move leads to, -1 where it is blocked.
     xy: (N, 2), where to draw each state (x to the East, y to the North).
     loop: names of moves that together lead back to where they began.
+    look: (N,) or None; states with the same number always show the same thing. None: each state has its own.
     Raises ValueError where these do not fit together.
     """
 
@@ -32,6 +33,7 @@ class World:
     next_state: np.ndarray
     xy: np.ndarray
     loop: tuple
+    look: np.ndarray = None
 
     def __post_init__(self):
         next_state, xy = np.array(self.next_state), np.array(self.xy, float)
@@ -44,7 +46,10 @@ class World:
             raise ValueError(f"next_state leaves no move at state {(next_state < 0).all(axis=1).argmax()}")
         if len(self.actions) != A or xy.shape != (N, 2):
             raise ValueError(f"next_state {N, A} needs {A} actions and xy {N, 2}, got {len(self.actions)}, {xy.shape}")
-        for field, array in (("next_state", next_state), ("xy", xy)):
+        look = np.arange(N) if self.look is None else np.array(self.look)
+        if look.shape != (N,) or look.dtype.kind not in "iu" or not 0 <= look.min() <= look.max() < N:
+            raise ValueError(f"look must be {N} integers in 0..{N - 1}, got {self.look!r}")
+        for field, array in (("next_state", next_state), ("xy", xy), ("look", look)):
             array.setflags(write=False)
             object.__setattr__(self, field, array)
 
@@ -103,11 +108,68 @@ def ring(n):
     return World("ring", ("clockwise", "anticlockwise"), np.c_[(s + 1) % n, (s - 1) % n], xy, loop)
 
 
-WORLDS = {"grid": (grid, 8), "torus": (lambda n: grid(n, torus=True), 8), "hex": (hexagon, 5), "ring": (ring, 8)}
+def line(n, jump=4):
+    """n states in order, moves of 1 to `jump` up or down it: transitive inference."""
+    check_size("n", n, 3)
+    check_size("jump", jump, 1)
+    shifts = [sign * step for sign in (1, -1) for step in range(1, jump + 1)]
+    target = np.arange(n)[:, None] + shifts
+    loop = ("+2", "-1", "-1") if jump > 1 else ("+1", "+1", "-1", "-1")
+    xy = np.c_[np.arange(n), np.zeros(n)]
+    return World("line", tuple(f"{d:+d}" for d in shifts), np.where((target >= 0) & (target < n), target, -1), xy, loop)
+
+
+def family_tree(levels):
+    """A binary tree of people, 2^levels - 1 of them, and ten relations, most of which have no inverse."""
+    check_size("levels", levels, 2)
+    N = 2**levels - 1
+    person, nobody = np.arange(N), np.full(N, -1)
+    children = [np.where(2 * person + k < N, 2 * person + k, -1) for k in (1, 2)]
+    parent = np.r_[-1, (person[1:] - 1) // 2]
+    sibling = np.r_[-1, person[1:] - 1 + 2 * (person[1:] % 2)]
+
+    def of(relation, other):
+        """The relation of somebody's other, where there is one."""
+        return np.where(other >= 0, relation[other], nobody)
+
+    aunt = of(sibling, parent)
+    relations = {"parent": parent, "first child": children[0], "second child": children[1], "sibling": sibling}
+    relations |= {"grandparent": of(parent, parent), "aunt": aunt}
+    relations |= {"first niece": of(children[0], sibling), "second niece": of(children[1], sibling)}
+    relations |= {"first cousin": of(children[0], aunt), "second cousin": of(children[1], aunt)}
+    level = np.log2(person + 1).astype(int)
+    xy = np.c_[(person + 1 - 2**level + 0.5) * 2.0 ** (levels - 1 - level), levels - 1 - level]
+    loop = ("first child", "sibling", "parent")
+    return World("family tree", tuple(relations), np.stack([*relations.values()], axis=1), xy, loop)
+
+
+def laps(n, laps=4):
+    """A circle of n places, walked one way; what the first one shows depends on the lap, and comes again after `laps`.
+
+    The state is the place and the lap, n x laps of them: all but the first place look the same on every lap.
+    """
+    check_size("n", n, 2)
+    check_size("laps", laps, 2)
+    s = np.arange(n * laps)
+    place, lap = s % n, s // n
+    turn, radius = 2 * np.pi * place / n, n / (2 * np.pi) + lap
+    xy = radius[:, None] * np.c_[np.sin(turn), np.cos(turn)]
+    return World("laps", ("on",), np.c_[(s + 1) % len(s)], xy, ("on",) * len(s), np.where(place == 0, s, place))
+
+
+WORLDS = {
+    "grid": (grid, 8),
+    "torus": (lambda n: grid(n, torus=True), 8),
+    "hex": (hexagon, 5),
+    "ring": (ring, 8),
+    "line": (line, 8),
+    "tree": (family_tree, 4),
+    "laps": (laps, 4),
+}
 
 
 def make(name, size=None):
-    """The world of that name in WORLDS; size is its side, or a ring's states, by default the one given there."""
+    """The world of that name in WORLDS; size is its first argument, by default the one given there."""
     if name not in WORLDS:
         raise ValueError(f"name must be one of {tuple(WORLDS)}, got {name!r}")
     build, usual_size = WORLDS[name]
@@ -152,7 +214,7 @@ class Walk(NamedTuple):
 def walk(rng, world, batch, steps, n_obs, repeat=0.3, start=None):
     """Draw B = batch random walks of T = steps steps, each in a world of its own making.  -> Walk
 
-    Observations, one per state, are drawn with replacement from n_obs kinds, anew for every walk. A blocked move is
+    Observations, one per look, are drawn with replacement from n_obs kinds, anew for every walk. A blocked move is
     never chosen; the last move is repeated with probability `repeat` where it can be, otherwise any open move is
     equally likely. Walks begin at a random state, or all at `start`.
     """
@@ -176,7 +238,7 @@ def walk(rng, world, batch, steps, n_obs, repeat=0.3, start=None):
         actions[t] = np.where(again[t] & is_open[s, last], last, any_open)
         states[t] = next_state[s, actions[t]]
     kinds = rng.integers(n_obs, size=(batch, N))
-    return _seen(world, states.T, actions.T, np.take_along_axis(kinds, states.T, axis=1))
+    return _seen(world, states.T, actions.T, np.take_along_axis(kinds, world.look[states.T], axis=1))
 
 
 def walk_by_hand(world, observations, actions, start=None):
@@ -196,21 +258,22 @@ def walk_by_hand(world, observations, actions, start=None):
     if states is None:
         raise ValueError(f"actions {tuple(actions)} are blocked on this {world.name} from start {start}")
     names = list(dict.fromkeys(observations))
-    kinds = dict(zip(states, observations))
-    if [kinds[s] for s in states] != list(observations):
+    kinds = dict(zip(world.look[states], observations))
+    if [kinds[look] for look in world.look[states]] != list(observations):
         raise ValueError(f"observations must show one thing in one place, got {tuple(observations)} at {tuple(states)}")
     taken = [-1] + [world.actions.index(move) for move in actions]
     return _seen(world, np.array([states]), np.array([taken]), np.array([[names.index(o) for o in observations]]))
 
 
 ANIMALS = ("cat", "dog", "frog", "pig", "hen", "cow", "bee", "owl", "ant", "bat", "fox", "yak")
+ANIMALS += tuple(f"sheep {i}" for i in range(1, 100))
 
 
 def animals(world):  # -> names seen, Walk
     """Once round the world's loop, with an animal in each place: see cat, go North; see dog, go East; ... what now?"""
     path = next(p for p in (world.follow(s, world.loop) for s in range(world.n_states)) if len(p) > len(world.loop))
-    animal = dict(zip(dict.fromkeys(path), ANIMALS))
-    names = [animal[state] for state in path]
+    looks = list(dict.fromkeys(world.look[path]))
+    names = [ANIMALS[looks.index(look)] for look in world.look[path]]
     return names, walk_by_hand(world, names, world.loop, start=path[0])
 
 

@@ -666,7 +666,7 @@ def main(argv=None):
     parser.error = lambda message: parser.exit(2, f"{parser.prog}: error: {message}\n")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--world", choices=envs.WORLDS, default="grid")
-    parser.add_argument("--size", type=int, help="side of the world, or states of a ring (None: 8, or 5 for hex)")
+    parser.add_argument("--size", type=int, help="of the world (None: what suits it)")
     parser.add_argument("--updates", type=int, default=1000)
     parser.add_argument("--steps", type=int, default=128, help="length of the walks")
     parser.add_argument("--activation", choices=("linear", "relu"), default="linear")

@@ -59,6 +59,52 @@ def test_hexagon_has_its_size_and_equal_steps(side):
     np.testing.assert_allclose(lengths, 1)
 
 
+@pytest.mark.parametrize(("n", "jump"), [(8, 4), (3, 1), (5, 9)])
+def test_line_is_adding_numbers(n, jump):
+    world = envs.line(n, jump)
+    for s in range(n):
+        for a, name in enumerate(world.actions):
+            target = s + int(name)
+            assert world.next_state[s, a] == (target if 0 <= target < n else -1)
+    assert sorted(map(int, world.actions)) == [d for d in range(-jump, jump + 1) if d]
+
+
+@pytest.mark.parametrize("levels", [2, 3, 4, 5])
+def test_family_tree_is_what_its_words_mean(levels):
+    """Against an oracle that knows parents and children alone."""
+    world, people = envs.family_tree(levels), range(2**levels - 1)
+    children = {p: [c for c in (2 * p + 1, 2 * p + 2) if c in people] for p in people}
+    parent = {c: p for p in people for c in children[p]}
+
+    def oracle(person):
+        siblings = [c for c in children.get(parent.get(person), []) if c != person]
+        aunts = [c for c in children.get(parent.get(parent.get(person)), []) if c != parent[person]]
+        nieces, cousins = ([c for r in relatives for c in children[r]] for relatives in (siblings, aunts))
+        up = [parent[person]] if person in parent else []
+        grandparents = [parent[p] for p in up if p in parent]
+        found = {"parent": up, "grandparent": grandparents, "sibling": siblings, "aunt": aunts}
+        for word, relatives in (("child", children[person]), ("niece", nieces), ("cousin", cousins)):
+            found |= {f"first {word}": relatives[:1], f"second {word}": relatives[1:]}
+        return found
+
+    assert len(world.actions) == 10
+    for person in people:
+        found = oracle(person)
+        for a, word in enumerate(world.actions):
+            assert [s for s in [world.next_state[person, a]] if s >= 0] == found[word]
+
+
+@given(st.integers(2, 6), st.integers(2, 5), seeds)
+def test_laps_look_alike_but_for_the_first_place(n, laps, seed):
+    world = envs.laps(n, laps)
+    walk = envs.walk(np.random.default_rng(seed), world, 3, 3 * n * laps, 1000, start=0)
+    seen = walk.observations.reshape(3, 3, laps, n)
+    assert (walk.states == np.arange(3 * n * laps) % (n * laps)).all()
+    assert (seen == seen[:, :1]).all()  # round after round of laps the same
+    assert (seen[..., 1:] == seen[:, :1, :1, 1:]).all()  # on every lap the same, but for the first place
+    assert all(len(set(starts)) > 1 or laps == 2 for starts in seen[:, 0, :, 0].tolist())
+
+
 def test_a_world_is_immutable():
     world = envs.grid(3)
     with pytest.raises(ValueError, match="read-only"):
@@ -115,9 +161,18 @@ def test_the_four_animals():
 
 
 @given(worlds)
-def test_every_world_has_its_animals(world):
+def test_every_lattice_has_its_animals(world):
     names, walk = envs.animals(world)
     assert names[0] == names[-1] == "cat"
+    assert walk.zero_shot[0, -1]
+
+
+@pytest.mark.parametrize("name", envs.WORLDS)
+def test_every_named_world_has_its_animals(name):
+    """The loop leads home, and in the end to the cat by an edge never taken."""
+    names, walk = envs.animals(envs.make(name))
+    assert names[0] == names[-1] == "cat"
+    assert walk.states[0, 0] == walk.states[0, -1]
     assert walk.zero_shot[0, -1]
 
 
@@ -182,6 +237,11 @@ four = envs.animals(envs.grid(4))[1]
         (lambda: envs.grid(True), "height"),
         (lambda: envs.hexagon("five"), "side must be an integer of at least 2, got 'five'"),
         (lambda: envs.ring(2), "n must be an integer of at least 3, got 2"),
+        (lambda: envs.line(2), "n must be an integer of at least 3, got 2"),
+        (lambda: envs.line(5, 0), "jump must be an integer of at least 1, got 0"),
+        (lambda: envs.family_tree(1), "levels must be an integer of at least 2, got 1"),
+        (lambda: envs.laps(5, 1), "laps must be an integer of at least 2, got 1"),
+        (lambda: envs.World("w", ("a",), [[0]], [[0, 0]], (), [3]), r"look must be 1 integers in 0..0"),
         (lambda: envs.make("moon"), "name must be one of"),
         (lambda: envs.World("w", ("a",), [[1.5]], [[0, 0]], ()), "next_state must be integers"),
         (lambda: envs.World("w", ("a",), np.zeros((0, 1), int), np.zeros((0, 2)), ()), "next_state"),
