@@ -558,6 +558,7 @@ def train(rng, worlds, params, updates=1000, batch=32, steps=128, growth=0.3, ra
     worlds = [worlds] if isinstance(worlds, envs.World) else list(worlds)
     check_worlds(params, worlds)
     envs.check_size("updates", updates, 0)
+    np.empty(31 << 20, np.uint8)  # freed at once: glibc then keeps freed memory for the next update
     state, history = {}, {"loss": [], "accuracy": [], "steps": []}
     bar = tqdm(range(updates), desc=NAME, disable=quiet, mininterval=0.5)
     try:
