@@ -6,6 +6,7 @@ from matplotlib.collections import PatchCollection
 from matplotlib.patches import RegularPolygon
 
 import envs
+from notebooks import cells
 
 
 def draw_graph(ax, world):
@@ -54,16 +55,6 @@ def position_maps(rng, model, params, world, batch=64, steps=64):
     return envs.rate_maps(model.path_integrate(params, walk.actions)[0], walk.states, world.n_states)
 
 
-def one_wave(maps, xy):  # (U, N), (N, 2) -> (U,)
-    """How much of each map's variance its best single plane wave accounts for, 0 to 1 (least squares, waves <= 1/2)."""
-    centred = np.nan_to_num(maps - np.nanmean(maps, axis=1, keepdims=True))
-    frequency = np.stack(np.meshgrid(*[np.linspace(-0.5, 0.5, 41)] * 2), axis=-1).reshape(-1, 2)
-    frequency = frequency[np.linalg.norm(frequency, axis=1) > 0.05]
-    wave = np.exp(2j * np.pi * xy @ frequency.T)
-    power = 2 * abs(centred @ wave) ** 2 / len(xy) / np.maximum((centred**2).sum(axis=1, keepdims=True), 1e-12)
-    return power.max(axis=1).clip(0, 1)
-
-
 def overview(rng, model, params, history, world):
     """One picture: the learning curve (where there was one), a walk in its world, the units with the clearest maps."""
     fig = plt.figure(figsize=(12, 3.6), layout="constrained")
@@ -82,7 +73,7 @@ def overview(rng, model, params, history, world):
     draw_walk(middle.subplots(), world, envs.walk(rng, world, 1, 200, len(params["b"]), start=centre(world)))
     middle.suptitle("a walk; one colour, one thing to see")
     maps = position_maps(rng, model, params, world)
-    best = np.argsort(-one_wave(maps, world.xy))[:8]
+    best = np.argsort(-cells.band_score(maps, world.xy))[:8]
     for ax, unit in zip(right.subplots(2, 4).flat, best):
         draw_map(ax, world, maps[unit])
         ax.set_title(f"unit {unit}", fontsize=8)

@@ -1,0 +1,206 @@
+"""Cell scores: how much like a grid cell, a square or band cell, or a place cell each rate map is.
+
+Rate maps are (U, N), as envs.rate_maps gives them: NaN, or anything not finite, is a place never visited. xy (N, 2)
+says where the places are, on a square or a hexagonal lattice. A score is one number a unit: 0 for a constant map, NaN
+for a map with too few visited places (fewer than LEAST; for place_score, none). Nothing passed in is changed.
+[W20] Whittington et al., Cell 2020; [W22] Whittington et al., ICLR 2022.
+
+Glossary: U, V units, N places, L lags, R circles, D directions, F wave vectors.
+"""
+
+import numpy as np
+
+LEAST = 20  # pairs of places, or places, below which nothing is correlated
+DEGREES = 5  # between the directions in which an autocorrelogram is sampled
+
+
+def autocorrelogram(maps, xy):  # (U, N), (N, 2) -> (L, 2), (U, L)
+    """Lags, and Pearson's correlation of each map with itself moved by each lag, -1 to 1.
+
+    The lags are all differences of two places. Mean and spread are those of the overlap at that lag, in which both
+    places of a pair were visited. 1 at lag 0; NaN below LEAST pairs, or where an overlap does not vary.
+    Raises ValueError where maps and xy do not fit.
+    """
+    maps, xy = _check(maps, xy)
+    point = xy @ [1, 1j]
+    lags, which, counts = np.unique((point - point[:, None]).round(6), return_inverse=True, return_counts=True)
+    pairs = np.split(np.argsort(which.ravel(), kind="stable"), np.cumsum(counts)[:-1])
+    corr = np.full((len(maps), len(lags)), np.nan)
+    for i in range(len(lags) // 2 + 1):  # sorted, so that the i-th lag from the end is minus the i-th
+        here, there = (maps[:, places] for places in np.divmod(pairs[i], len(xy)))
+        enough = np.isfinite(here + there).sum(axis=1) >= LEAST
+        corr[enough, i] = corr[enough, -1 - i] = _pearson(here[enough], there[enough])
+    return np.c_[lags.real, lags.imag], corr
+
+
+def grid_score(maps, xy):  # (U, N), (N, 2) -> (U,)
+    """Hexagonal symmetry: min(r60, r120) - max(r30, r90, r150), -2 to 2; ideal maps have about 1.3.
+
+    r = correlation of a ring of the autocorrelogram with itself turned by so many degrees, each point weighing as the
+    area it stands for. The ring reaches from the edge of the central peak to past the six nearest peaks (_ring);
+    0 where there is none, as for a single field. Bands have about 0, square maps -1.2; 95 % of noise is below 0.35.
+    Raises ValueError where maps and xy do not fit.
+    """
+    return _symmetry(maps, xy, (60, 120), (30, 90, 150))
+
+
+def square_score(maps, xy):  # (U, N), (N, 2) -> (U,)
+    """Square symmetry: r90 - max(r45, r135), -2 to 2, in the ring of grid_score; ideal maps have about 0.9.
+
+    Bands have about 0, hexagonal maps -0.6; 95 % of noise is below 0.55. Raises ValueError as grid_score does.
+    """
+    return _symmetry(maps, xy, (90,), (45, 135))
+
+
+def band_score(maps, xy):  # (U, N), (N, 2) -> (U,)
+    """Share of a map's variance in its best plane wave: the greatest R^2 of c + a cos(k.xy) + b sin(k.xy), 0 to 1.
+
+    Least squares over visited places, for waves of at least one cycle across the world and at most half a cycle between
+    neighbours. One wave has 1, a square map of two 1/2, a hexagonal one of three 1/3, noise about 0.1.
+    Raises ValueError where maps and xy do not fit.
+    """
+    maps, xy = _check(maps, xy)
+    phase = 2 * np.pi * xy @ _wave_vectors(xy).T
+    seen, places = np.isfinite(maps), np.isfinite(maps).sum(axis=1, keepdims=True).clip(1)
+    y = np.where(seen, maps, 0)
+    y = np.where(seen, y - y.sum(axis=1, keepdims=True) / places, 0)
+    cos, sin = np.cos(phase), np.sin(phase)
+    c, s, cc, cs = (seen @ wave / places for wave in (cos, sin, cos**2, cos * sin))
+    # at half a cycle a step the sine is nil in every place: the 1e-6 keeps the two equations solvable
+    cc, ss, cs = cc - c**2 + 1e-6, 1 - cc - s**2 + 1e-6, cs - c * s
+    yc, ys, yy = y @ cos / places, y @ sin / places, (y**2).sum(axis=1, keepdims=True) / places
+    explained = (ss * yc**2 - 2 * cs * yc * ys + cc * ys**2) / (cc * ss - cs**2)
+    return _settle((explained / np.where(yy > 0, yy, 1)).max(axis=1).clip(0, 1), maps, LEAST)
+
+
+def place_score(maps, world):  # (U, N), World -> (U,)
+    """Firing in the largest connected field over firing in all fields [W22 fig. 11]: 1 for one, 1/k for k equal ones.
+
+    A field is places above 20 % of the map's peak, joined by moves of the world. 0 where the peak is not above 0.
+    It says nothing of a field's size. Raises ValueError where maps and world do not fit.
+    """
+    maps, _ = _check(maps, world.xy)
+    state, move = np.nonzero(world.next_state >= 0)
+    joined = np.eye(world.n_states, dtype=np.float32)
+    joined[state, world.next_state[state, move]] = joined[world.next_state[state, move], state] = 1
+    scores = np.zeros(len(maps))
+    for u, rates in enumerate(np.where(np.isfinite(maps), maps, 0)):
+        inside = rates > max(0.2 * rates.max(), 0)
+        reach = joined[np.ix_(inside, inside)]
+        for _ in range(world.n_states.bit_length()):  # each time, twice as far
+            reach = (reach @ reach > 0).astype(np.float32)
+        scores[u] = (reach @ rates[inside]).max(initial=0) / max(rates[inside].sum(), 1e-300)
+    return _settle(scores.clip(0, 1), maps, 1)
+
+
+def remapping(rng, grids, places, shuffles=1000):  # ((U, N1), (U, N2)), ((V, N1), (V, N2)) -> number, (shuffles,)
+    """Do grid and place cells keep their relation from world 1 to world 2 [W20 fig. 6]? -> correlation, its null
+
+    Over all pairs of a grid and a place cell: the grid cell's rate at the place cell's peak in world 1 against that in
+    world 2, -1 to 1; NaN where either does not vary. Null: the same with world 2's peaks permuted among place cells;
+    compare with it rather than with 0, as it keeps the grid cells' differences in mean rate.
+    Raises ValueError where shapes do not fit or a place cell was never visited.
+    """
+    grids, places = [np.asarray(g, float) for g in grids], [np.asarray(p, float) for p in places]
+    for name, pair in (("grids", grids), ("places", places)):
+        if [m.ndim for m in pair] != [2, 2] or len(pair[0]) != len(pair[1]) or not len(pair[0]):
+            raise ValueError(f"{name} must be (U, N1) and (U, N2), one map a world, got {[m.shape for m in pair]}")
+    if any(g.shape[1] != p.shape[1] or np.isnan(p).all(axis=1).any() for g, p in zip(grids, places)):
+        raise ValueError("places must have the grids' N in each world, and no map that is NaN alone")
+    peaks = [np.nanargmax(p, axis=1) for p in places]
+    orders = [np.arange(len(peaks[1]))] + [rng.permutation(len(peaks[1])) for _ in range(shuffles)]
+    before = grids[0][:, peaks[0]].ravel()
+    r = np.array([_pearson(before, grids[1][:, peaks[1][order]].ravel()) for order in orders])
+    return float(r[0]), r[1:]
+
+
+def null_scores(rng, score, maps, xy, shuffles=100):  # (U, N), (N, 2) -> (shuffles, U)
+    """score(maps, xy) of maps whose visited places have been shuffled, each map and each time anew; holes stay.
+
+    For place_score, pass the world as xy. Raises ValueError as the score does.
+    """
+    null = np.empty((shuffles, len(maps)))
+    for u, rates in enumerate(np.asarray(maps, float)):
+        seen, copies = np.isfinite(rates), np.tile(rates, (shuffles, 1))
+        copies[:, seen] = rng.permuted(copies[:, seen], axis=1)
+        null[:, u] = score(copies, xy)
+    return null
+
+
+def _symmetry(maps, xy, like, unlike):
+    """The least correlation of the ring with itself at `like` degrees, minus the greatest at `unlike` degrees."""
+    maps, xy = _check(maps, xy)
+    radii, circles = _circles(maps, xy)
+    weight = np.array([np.outer(radii * _ring(radii, c), np.ones(c.shape[1])).ravel() for c in circles])
+    turned = {a: np.roll(circles, a // DEGREES, axis=2).reshape(weight.shape) for a in like + unlike}
+    r = {a: _pearson(circles.reshape(weight.shape), ring, weight) for a, ring in turned.items()}
+    scores = np.min([r[a] for a in like], axis=0) - np.max([r[a] for a in unlike], axis=0)
+    return _settle(np.nan_to_num(scores), maps, LEAST)
+
+
+def _circles(maps, xy):  # (U, N), (N, 2) -> (R,), (U, R, D)
+    """The autocorrelogram on half circles around lag 0 (the rest is its mirror image), where turning is rolling."""
+    lags, corr = autocorrelogram(maps, xy)
+    length, seen = np.linalg.norm(lags, axis=1), np.isfinite(corr)
+    step = length[length > 0].min()
+    radii = np.arange(step / 2, length[seen.any(axis=0)].max(initial=step), step / 2)
+    angle = np.deg2rad(np.arange(0, 180, DEGREES))
+    points = np.multiply.outer(radii, np.c_[np.cos(angle), np.sin(angle)])
+    # smooths as it interpolates: with a width of 0.6 steps the lattice itself no longer shows
+    distance2 = radii[:, None, None] ** 2 + length**2 - 2 * points @ lags.T
+    near = np.exp(-distance2 / (2 * (0.6 * step) ** 2))
+    weight = np.moveaxis(near @ seen.T, 2, 0)
+    total = np.moveaxis(near @ np.where(seen, corr, 0).T, 2, 0)
+    return radii, np.where(weight > 0.5, total / np.maximum(weight, 0.5), np.nan)
+
+
+def _ring(radii, circles):  # (R,), (R, D) -> (R,) bool
+    """From where the mean of a circle first falls to 0 to as far again past the six nearest peaks, or fewer."""
+    below = np.nansum(circles, axis=1) <= 0
+    inner = radii[below.argmax()] if below.any() else np.inf
+    around = np.pad(circles, ((1, 1), (0, 0)), constant_values=np.nan)  # NaN: what lies at the border is no peak
+    shifts = [np.roll(around, (i, j), axis=(0, 1))[1:-1] for i in (-1, 0, 1) for j in (-1, 0, 1)]
+    peak = (circles > 0) & (circles >= np.max(shifts, axis=0)) & (radii[:, None] > inner)
+    nearest = radii[np.nonzero(peak)[0][:3]]  # three in half a circle are six
+    return (radii >= inner) & (radii <= nearest.max(initial=-1) + inner)
+
+
+def _wave_vectors(xy):  # (N, 2) -> (F, 2)
+    """Waves of one cycle across the world to half a cycle between neighbours, a sixth of a cycle apart; one of +-k."""
+    lags = (xy - xy[:, None]).reshape(-1, 2)
+    length = np.linalg.norm(lags, axis=1)
+    neighbours = lags[(length > 0) & (length < 1.01 * length[length > 0].min())]
+    step, extent = np.linalg.norm(neighbours[0]), np.ptp(xy, axis=0).max()
+    axis = np.arange(np.ceil(3 * extent / step) * 1.5 + 1) / (6 * extent)
+    k = np.stack(np.meshgrid(np.r_[-axis[:0:-1], axis], axis), axis=-1).reshape(-1, 2)
+    few = abs(k @ np.unique(neighbours.round(6), axis=0).T).max(axis=1) <= 0.5 + 1e-9
+    return k[few & (np.linalg.norm(k, axis=1) >= 1 / extent - 1e-9)]
+
+
+def _pearson(x, y, weight=1.0):  # (..., K), (..., K) -> (...)
+    """Weighted correlation over the last axis of what is finite in both; NaN where either does not vary."""
+    weight = weight * np.isfinite(x + y)
+    x, y = np.where(weight > 0, x, 0), np.where(weight > 0, y, 0)
+    total = np.maximum(weight.sum(axis=-1, keepdims=True), 1e-300)
+    dx, dy = (z - (weight * z).sum(axis=-1, keepdims=True) / total for z in (x, y))
+    varies = [(weight * d**2).sum(axis=-1) > 1e-20 * (weight * z**2).sum(axis=-1) for d, z in ((dx, x), (dy, y))]
+    spread = np.sqrt((weight * dx**2).sum(axis=-1) * (weight * dy**2).sum(axis=-1))
+    return np.where(varies[0] & varies[1], (weight * dx * dy).sum(axis=-1) / np.where(spread > 0, spread, 1), np.nan)
+
+
+def _settle(scores, maps, least):  # (U,), (U, N) -> (U,)
+    """The scores, but 0 for a constant map and NaN for one with fewer than `least` visited places."""
+    seen = np.isfinite(maps)
+    high, low = np.where(seen, maps, -np.inf).max(axis=1), np.where(seen, maps, np.inf).min(axis=1)
+    scores = np.where(high - low > 1e-9 * np.maximum(abs(high), abs(low)), scores, 0)
+    return np.where(seen.sum(axis=1) < least, np.nan, scores)
+
+
+def _check(maps, xy):
+    """maps and xy as arrays of numbers; ValueError, naming the argument, unless they are (U, N) and (N, 2)."""
+    maps, xy = np.asarray(maps, float), np.asarray(xy, float)
+    if xy.ndim != 2 or xy.shape[1] != 2 or len(xy) < 2 or not np.isfinite(xy).all():
+        raise ValueError(f"xy must be finite and of shape (N, 2), N at least 2, got {xy.shape}")
+    if maps.ndim != 2 or maps.shape[1] != len(xy):
+        raise ValueError(f"maps must be (U, N) for N = {len(xy)} places, got {maps.shape}")
+    return maps, xy
