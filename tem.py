@@ -200,13 +200,15 @@ def remember(params, g, x):  # (B, n, G), (B, n, C) -> what is stored, each (B, 
 def remember_backward(params, dmemory, cache):  # -> dg (B, n, G), dparams
     """dg = sum of dp x over senses. Hebbian: dM_t += lam dM_{t+1};  dp_t = eta p_t (dM_{t+1} + dM_{t+1}^T)."""
     (x, p, new), dparams = cache, {}
-    dp, dM, eta = dmemory.get("p", np.zeros_like(p)), 0, np.exp(params["log_eta"])
     if params["hebbian"]:
+        dp, dM, eta = np.zeros_like(p), 0, np.exp(params["log_eta"])
         dparams["log_eta"] = np.zeros_like(eta)
         for t in reversed(range(p.shape[1] - 1)):
             dM = dmemory["M"][:, t + 1] + params["lam"] * dM
             dp[:, t] = eta * (p[:, t, None] @ (dM + dM.swapaxes(1, 2)))[:, 0]
             dparams["log_eta"] += np.sum(dp[:, t] * p[:, t]) / 2
+    else:
+        dp = dmemory["p"]
     return (dp.reshape(*x.shape[:2], -1, x.shape[-1]) @ (new[..., None] * x)[..., None])[..., 0], dparams
 
 
@@ -265,10 +267,9 @@ def recall_backward(params, dr, memory, age, cache):  # (B, Q, C) -> dg (B, Q, G
     dh, dmemory, dparams = (g[..., None] * du[:, :, None]).reshape(*g.shape[:2], -1), {}, {}
     for step, slope in reversed(cache["steps"][1:]):
         da = f_p_backward(params, dh, slope)
-        dh, *more = associate_backward(params, da, memory, age, step)
+        dh, dstep, dparams_step = associate_backward(params, da, memory, age, step)
         dh += params["kappa"] * da
-        for total, part in zip((dmemory, dparams), more):
-            total |= {name: total.get(name, 0) + d for name, d in part.items()}
+        dmemory, dparams = added(dmemory, dstep), added(dparams, dparams_step)
     return dg + cue_backward(params, f_p_backward(params, dh, cache["steps"][0][1]), g), dmemory, dparams
 
 
@@ -376,11 +377,18 @@ def gradients(params, actions, observations, revisit, block=32, landmarks=False,
         dmemory = dmemory or {name: np.zeros_like(d) for name, d in dstored.items()}
         for name, d in dstored.items():
             dmemory[name][:, :stop] += d
-        for name, d in {**ddecoder, **drecall}.items():
-            grads[name] = grads.get(name, 0) + d
+        grads = added(grads, ddecoder, drecall)
     dg_stored, dstore = remember_backward(params, dmemory, memory_cache)
-    grads = {**grads, **{name: grads.get(name, 0) + d for name, d in dstore.items()}}
+    grads = added(grads, dstore)
     return loss, {**grads, **path_integrate_backward(params, dg + dg_stored, actions, path_cache)}, right
+
+
+def added(total, *parts):  # dicts of arrays -> dict
+    """The sum of dicts, name by name."""
+    total = dict(total)
+    for name, d in (item for part in parts for item in part.items()):
+        total[name] = total.get(name, 0) + d
+    return total
 
 
 def sense(params, observations):  # (B, T) -> (B, T, C)
@@ -388,12 +396,17 @@ def sense(params, observations):  # (B, T) -> (B, T, C)
     return sense_code(*params["D"].shape).astype(params["D"].dtype)[observations]
 
 
+def same_sense(x, other):  # (B, Q, C), (B, n, C) -> (B, Q, n)
+    """True where the code x . other is as great as x . x: sense codes are all of one length."""
+    return x @ other.swapaxes(1, 2) == (x * x).sum(axis=-1)[..., None]
+
+
 def is_new(params, g, x):  # (B, n, G), (B, n, C) -> (B, n)
     """False where the same sense is stored already at the same place, one whose cosine with g is more than `same`."""
     new = np.ones(x.shape[:2], bool)
     if params["same"] < 1:
         unit = g / np.sqrt((g * g).sum(axis=-1, keepdims=True) + EPS)
-        match = (unit @ unit.swapaxes(1, 2) > params["same"]) & (x @ x.swapaxes(1, 2) == (x * x).sum(axis=-1)[:, None])
+        match = (unit @ unit.swapaxes(1, 2) > params["same"]) & same_sense(x, x)
         for t in range(1, new.shape[1]):
             new[:, t] = ~(match[:, t, :t] & new[:, :t]).any(axis=-1)
     return new
@@ -441,8 +454,10 @@ def begin(params, B, rows=64):  # -> state
 def expect(params, state, a, noise=0):  # state, (B,), (B, G) -> logits (B, S), state
     """Take move a (any at the first step, where the walk begins), and say what will be seen. noise is added to g."""
     check_stream("a", a, state["count"].shape, len(params["W"]) if state["t"] else None)
-    g0 = np.repeat(params["g0"][None], len(a), axis=0)
-    g, move_cache = move(params, state["g"], a) if state["t"] else activate(params, g0)
+    if state["t"]:
+        g, move_cache = move(params, state["g"], a)
+    else:
+        g, move_cache = activate(params, np.repeat(params["g0"][None], len(a), axis=0))
     g, n, t = g + noise, state["count"].max(), state["t"]
     stored = {name: m[:, :n] for name, m in state["memory"].items()}
     age = ((t - state["stored_at"][:, :n]) * (np.arange(n) < state["count"][:, None]))[:, None]
@@ -470,7 +485,7 @@ def see(params, state, o):  # state, (B,) -> state
     corrected, correction = correct(params, step["g"], found[:, 0], p[rows, o])
     pair, remembered = remember(params, corrected[:, None], x)
     cosine = (stored["place"] @ corrected[..., None])[..., 0] / step["g"].shape[-1]
-    twin = (stored["sense"] @ x.swapaxes(1, 2) == (x * x).sum(axis=-1)[:, None])[..., 0] & (cosine > params["same"])
+    twin = same_sense(x, stored["sense"])[:, 0] & (cosine > params["same"])
     new = (params["same"] >= 1) | ~(twin & (step["age"][:, 0] > 0)).any(axis=-1)
     for name, row in {**pair, "place": corrected[:, None], "sense": x}.items():
         memory[name][rows, count] = row[:, 0]  # into the first free row, which counts only where it is new
@@ -552,9 +567,7 @@ def steps_backward(params, actions, observations, weight, noise=None):  # -> los
         dg_recall, drows, drecall = recall_backward(params, dr, stored, step["age"], step["recalled"])
         for name, d in [*dplaces.items(), *drows.items()]:
             dmemory[name][:, : step["n"]] += d
-        for part in (dparams_store, dgate, dlocate, ddecode, drecall):
-            for name, d in part.items():
-                grads[name] = grads.get(name, 0) + d
+        grads = added(grads, dparams_store, dgate, dlocate, ddecode, drecall)
         dg = dg + dg_locate[:, 0] + dg_recall[:, 0]
         if t:
             dg, dz[t] = move_backward(params, dg, step["a"], step["move"])

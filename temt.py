@@ -234,7 +234,7 @@ def recall_backward(params, dr, memory, age, cache):  # (B, Q, C) -> dg (B, Q, G
 def locate(params, g, x, memory, age):  # (B, Q, G), (B, Q, C), n memories, (B, Q, n) -> (B, Q, G)
     """Where was this seen? Associate from g to places, over memories of sense x alone; 0 where there is none."""
     q, cue_cache = cue(params, g)
-    same = age * (x @ memory["sense"].swapaxes(1, 2) == (x * x).sum(axis=-1)[..., None])
+    same = age * same_sense(x, memory["sense"])
     found, cache = associate(params, q, {**memory, "value": memory["place"]}, same)
     return found, {**cache, "cue_cache": cue_cache, "same": same}
 
@@ -333,11 +333,18 @@ def gradients(params, actions, observations, revisit, block=32, landmarks=False,
         dmemory = dmemory or {name: np.zeros_like(d) for name, d in dstored.items()}
         for name, d in dstored.items():
             dmemory[name][:, :stop] += d
-        for name, d in {**ddecoder, **drecall}.items():
-            grads[name] = grads.get(name, 0) + d
+        grads = added(grads, ddecoder, drecall)
     dg_stored, dstore = remember_backward(params, dmemory, memory_cache)
-    grads = {**grads, **{name: grads.get(name, 0) + d for name, d in dstore.items()}}
+    grads = added(grads, dstore)
     return loss, {**grads, **path_integrate_backward(params, dg + dg_stored, actions, path_cache)}, right
+
+
+def added(total, *parts):  # dicts of arrays -> dict
+    """The sum of dicts, name by name."""
+    total = dict(total)
+    for name, d in (item for part in parts for item in part.items()):
+        total[name] = total.get(name, 0) + d
+    return total
 
 
 def sense(params, observations):  # (B, T) -> (B, T, C)
@@ -345,12 +352,17 @@ def sense(params, observations):  # (B, T) -> (B, T, C)
     return sense_code(*params["D"].shape).astype(params["D"].dtype)[observations]
 
 
+def same_sense(x, other):  # (B, Q, C), (B, n, C) -> (B, Q, n)
+    """True where the code x . other is as great as x . x: sense codes are all of one length."""
+    return x @ other.swapaxes(1, 2) == (x * x).sum(axis=-1)[..., None]
+
+
 def is_new(params, g, x):  # (B, n, G), (B, n, C) -> (B, n)
     """False where the same sense is stored already at the same place, one whose cosine with g is more than `same`."""
     new = np.ones(x.shape[:2], bool)
     if params["same"] < 1:
         unit = g / np.sqrt((g * g).sum(axis=-1, keepdims=True) + EPS)
-        match = (unit @ unit.swapaxes(1, 2) > params["same"]) & (x @ x.swapaxes(1, 2) == (x * x).sum(axis=-1)[:, None])
+        match = (unit @ unit.swapaxes(1, 2) > params["same"]) & same_sense(x, x)
         for t in range(1, new.shape[1]):
             new[:, t] = ~(match[:, t, :t] & new[:, :t]).any(axis=-1)
     return new
@@ -398,8 +410,10 @@ def begin(params, B, rows=64):  # -> state
 def expect(params, state, a, noise=0):  # state, (B,), (B, G) -> logits (B, S), state
     """Take move a (any at the first step, where the walk begins), and say what will be seen. noise is added to g."""
     check_stream("a", a, state["count"].shape, len(params["W"]) if state["t"] else None)
-    g0 = np.repeat(params["g0"][None], len(a), axis=0)
-    g, move_cache = move(params, state["g"], a) if state["t"] else activate(params, g0)
+    if state["t"]:
+        g, move_cache = move(params, state["g"], a)
+    else:
+        g, move_cache = activate(params, np.repeat(params["g0"][None], len(a), axis=0))
     g, n, t = g + noise, state["count"].max(), state["t"]
     stored = {name: m[:, :n] for name, m in state["memory"].items()}
     age = ((t - state["stored_at"][:, :n]) * (np.arange(n) < state["count"][:, None]))[:, None]
@@ -427,7 +441,7 @@ def see(params, state, o):  # state, (B,) -> state
     corrected, correction = correct(params, step["g"], found[:, 0], p[rows, o])
     pair, remembered = remember(params, corrected[:, None], x)
     cosine = (stored["place"] @ corrected[..., None])[..., 0] / step["g"].shape[-1]
-    twin = (stored["sense"] @ x.swapaxes(1, 2) == (x * x).sum(axis=-1)[:, None])[..., 0] & (cosine > params["same"])
+    twin = same_sense(x, stored["sense"])[:, 0] & (cosine > params["same"])
     new = (params["same"] >= 1) | ~(twin & (step["age"][:, 0] > 0)).any(axis=-1)
     for name, row in {**pair, "place": corrected[:, None], "sense": x}.items():
         memory[name][rows, count] = row[:, 0]  # into the first free row, which counts only where it is new
@@ -509,9 +523,7 @@ def steps_backward(params, actions, observations, weight, noise=None):  # -> los
         dg_recall, drows, drecall = recall_backward(params, dr, stored, step["age"], step["recalled"])
         for name, d in [*dplaces.items(), *drows.items()]:
             dmemory[name][:, : step["n"]] += d
-        for part in (dparams_store, dgate, dlocate, ddecode, drecall):
-            for name, d in part.items():
-                grads[name] = grads.get(name, 0) + d
+        grads = added(grads, dparams_store, dgate, dlocate, ddecode, drecall)
         dg = dg + dg_locate[:, 0] + dg_recall[:, 0]
         if t:
             dg, dz[t] = move_backward(params, dg, step["a"], step["move"])
