@@ -96,19 +96,30 @@ def load(path):  # -> dict
 # ------------------------------------------------------------------------------- path integration [W22, sec. 2]
 
 
+def norm(z):  # (..., G) -> (..., G)
+    """g = z / rms(z), 0 where z is 0."""
+    rms = np.sqrt(np.einsum("...g,...g->...", z, z) / z.shape[-1] + EPS)[..., None]
+    g = z / rms
+    return g, (g, rms)
+
+
+def norm_backward(dg, cache):  # (..., G) -> (..., G)
+    """dz = (dg - g mean(g dg)) / rms."""
+    g, rms = cache
+    return (dg - g * (np.einsum("...g,...g->...", g, dg) / g.shape[-1])[..., None]) / rms
+
+
 def activate(params, z):  # (B, G) -> (B, G)
-    """g = norm(f(z)): f(z) = max(z, leak z), and norm divides by the root mean square, lest g overflow or vanish."""
+    """g = norm(f(z)), f(z) = max(z, leak z). Without norm, g would overflow or vanish."""
     slope = params["leak"] + (1 - params["leak"]) * (z > 0)
-    f = slope * z
-    rms = np.sqrt(np.einsum("bg,bg->b", f, f) / f.shape[1] + EPS)[:, None]
-    g = f / rms
-    return g, (slope, g, rms)
+    g, normed = norm(slope * z)
+    return g, (slope, normed)
 
 
 def activate_backward(params, dg, cache):  # (B, G) -> (B, G)
-    """df = (dg - g mean(g dg)) / rms;  dz = df where z > 0, leak df elsewhere."""
-    slope, g, rms = cache
-    return slope * (dg - g * (np.einsum("bg,bg->b", g, dg) / g.shape[1])[:, None]) / rms
+    """df = norm_backward(dg);  dz = df where z > 0, leak df elsewhere."""
+    slope, normed = cache
+    return slope * norm_backward(dg, normed)
 
 
 def move(params, g, a):  # (B, G), (B,) -> (B, G)
@@ -278,14 +289,13 @@ def locate(params, g, x, memory, age):  # (B, Q, G), (B, Q, C), n memories, (B, 
     h = (g[..., None] * x[:, :, None]).reshape(*g.shape[:2], -1)
     hM, cache = associate(params, h, memory, age)
     u = (hM.reshape(*g.shape, -1) @ x[..., None])[..., 0]
-    rms = np.sqrt(np.einsum("bqg,bqg->bq", u, u)[..., None] / g.shape[-1] + EPS)
-    return u / rms, {**cache, "x": x, "rms": rms, "found": u / rms}
+    found, normed = norm(u)
+    return found, {**cache, "x": x, "normed": normed}
 
 
 def locate_backward(params, dfound, memory, age, cache):  # (B, Q, G) -> dg (B, Q, G), dmemory, dparams
-    """du as for any norm;  dhM = du x;  then back through associate, and dg = dh x."""
-    x, found = cache["x"], cache["found"]
-    du = (dfound - found * np.einsum("bqg,bqg->bq", found, dfound)[..., None] / found.shape[-1]) / cache["rms"]
+    """du = norm_backward(dfound);  dhM = du x;  then back through associate, and dg = dh x."""
+    x, du = cache["x"], norm_backward(dfound, cache["normed"])
     da = (du[..., None] * x[:, :, None]).reshape(*du.shape[:2], -1)
     dh, dmemory, dparams = associate_backward(params, da, memory, age, cache)
     return (dh.reshape(*du.shape, -1) @ x[..., None])[..., 0], dmemory, dparams
@@ -513,24 +523,15 @@ def correct(params, g, found, seen):  # (B, G), (B, G), (B,) -> (B, G)
     cosine = np.einsum("bg,bg->b", g, found)[:, None] / (length[0] * length[1])
     features = np.concatenate([np.ones_like(cosine), cosine, seen[:, None]], axis=1)
     gate = some * (1 + np.tanh(features @ params["gate"][:, None] / 2)) / 2
-    mixed = g + gate * (found - g)
-    rms = np.sqrt(np.einsum("bg,bg->b", mixed, mixed)[:, None] / g.shape[1] + EPS)
-    cache = {
-        "g": g,
-        "found": found,
-        "length": length,
-        "features": features,
-        "gate": gate,
-        "rms": rms,
-        "out": mixed / rms,
-    }
-    return mixed / rms, cache
+    corrected, normed = norm(g + gate * (found - g))
+    cache = {"g": g, "found": found, "length": length, "features": features, "gate": gate, "normed": normed}
+    return corrected, cache
 
 
 def correct_backward(params, dout, cache):  # (B, G) -> dg (B, G), dfound (B, G), dseen (B,), dparams
-    """dmixed as for any norm;  dgate = dmixed . (found - g);  ds = gate (1 - gate) dgate;  then cos and the mixture."""
+    """dmixed = norm_backward(dout);  dgate = dmixed . (found - g);  ds = gate (1 - gate) dgate;  then cos, mixture."""
     g, found, gate, features, (a, b) = (cache[name] for name in ("g", "found", "gate", "features", "length"))
-    dmixed = (dout - cache["out"] * np.einsum("bg,bg->b", cache["out"], dout)[:, None] / g.shape[1]) / cache["rms"]
+    dmixed = norm_backward(dout, cache["normed"])
     ds = gate * (1 - gate) * np.einsum("bg,bg->b", dmixed, found - g)[:, None]
     dcosine, cosine = ds * params["gate"][1], features[:, 1:2]
     dg = (1 - gate) * dmixed + dcosine * (found / b - cosine * g / a) / a

@@ -65,6 +65,15 @@ def test_nothing_to_learn_without_a_revisit(model, steps, batch):
 
 @each_model
 @given(data=st.data())
+def test_norm_backward(model, data):
+    params, walk, rng = data.draw(problems(model))
+    z = rng.normal(size=(*walk.states.shape, len(params["g0"])))
+    _, cache = model.norm(z)
+    check_backward(rng, lambda z: model.norm(z)[0], lambda d: [model.norm_backward(d, cache)], z)
+
+
+@each_model
+@given(data=st.data())
 def test_activate_backward(model, data):
     params, walk, rng = data.draw(problems(model))
     z = rng.normal(size=(len(walk.states), len(params["g0"])))
