@@ -1,4 +1,4 @@
-"""Cell scores: how much like a grid cell, a square or band cell, or a place cell each rate map is.
+"""Cell scores: how much like a grid cell, a square or band cell, or a place cell each rate map is. And cells to score.
 
 Rate maps are (U, N), as envs.rate_maps gives them: NaN, or anything not finite, is a place never visited. xy (N, 2)
 says where the places are, on a square or a hexagonal lattice. A score is one number a unit: 0 for a constant map, NaN
@@ -9,8 +9,12 @@ Glossary: U, V units, N places, L lags, R circles, D directions, F wave vectors.
 """
 
 import numpy as np
+from tqdm import tqdm
+
+import envs
 
 LEAST = 20  # pairs of places, or places, below which nothing is correlated
+QUIET = 0.01  # share of a map's variance below which a part of it does not vary
 DEGREES = 5  # between the directions in which an autocorrelogram is sampled
 
 
@@ -18,7 +22,8 @@ def autocorrelogram(maps, xy):  # (U, N), (N, 2) -> (L, 2), (U, L)
     """Lags, and Pearson's correlation of each map with itself moved by each lag, -1 to 1.
 
     The lags are all differences of two places. Mean and spread are those of the overlap at that lag, in which both
-    places of a pair were visited. 1 at lag 0; NaN below LEAST pairs, or where an overlap does not vary.
+    places of a pair were visited. 1 at lag 0; NaN below LEAST pairs, or where either side of the overlap varies by less
+    than QUIET of the map's variance: the silent corners of a single field would correlate by their tails.
     Raises ValueError where maps and xy do not fit.
     """
     maps, xy = _check(maps, xy)
@@ -26,10 +31,11 @@ def autocorrelogram(maps, xy):  # (U, N), (N, 2) -> (L, 2), (U, L)
     lags, which, counts = np.unique((point - point[:, None]).round(6), return_inverse=True, return_counts=True)
     pairs = np.split(np.argsort(which.ravel(), kind="stable"), np.cumsum(counts)[:-1])
     corr = np.full((len(maps), len(lags)), np.nan)
+    quiet = np.array([QUIET * np.var(rates[np.isfinite(rates)]) if np.isfinite(rates).any() else 0 for rates in maps])
     for i in range(len(lags) // 2 + 1):  # sorted, so that the i-th lag from the end is minus the i-th
         here, there = (maps[:, places] for places in np.divmod(pairs[i], len(xy)))
         enough = np.isfinite(here + there).sum(axis=1) >= LEAST
-        corr[enough, i] = corr[enough, -1 - i] = _pearson(here[enough], there[enough])
+        corr[enough, i] = corr[enough, -1 - i] = _pearson(here[enough], there[enough], least=quiet[enough])
     return np.c_[lags.real, lags.imag], corr
 
 
@@ -52,15 +58,16 @@ def square_score(maps, xy):  # (U, N), (N, 2) -> (U,)
     return _symmetry(maps, xy, (90,), (45, 135))
 
 
-def band_score(maps, xy):  # (U, N), (N, 2) -> (U,)
-    """Share of a map's variance in its best plane wave: the greatest R^2 of c + a cos(k.xy) + b sin(k.xy), 0 to 1.
+def spectrum(maps, xy):  # (U, N), (N, 2) -> (F, 2), (U, F)
+    """Wave vectors k in cycles per unit of xy, and the share of each map's variance in each plane wave, 0 to 1.
 
-    Least squares over visited places, for waves of at least one cycle across the world and at most half a cycle between
-    neighbours. One wave has 1, a square map of two 1/2, a hexagonal one of three 1/3, noise about 0.1.
+    R^2 of c + a cos(2 pi k.xy) + b sin(2 pi k.xy), least squares over visited places, for waves of at least one cycle
+    across the world and at most half a cycle between neighbours; one of k and -k. 0 for a constant map.
     Raises ValueError where maps and xy do not fit.
     """
     maps, xy = _check(maps, xy)
-    phase = 2 * np.pi * xy @ _wave_vectors(xy).T
+    k = _wave_vectors(xy)
+    phase = 2 * np.pi * xy @ k.T
     seen, places = np.isfinite(maps), np.isfinite(maps).sum(axis=1, keepdims=True).clip(1)
     y = np.where(seen, maps, 0)
     y = np.where(seen, y - y.sum(axis=1, keepdims=True) / places, 0)
@@ -70,7 +77,16 @@ def band_score(maps, xy):  # (U, N), (N, 2) -> (U,)
     cc, ss, cs = cc - c**2 + 1e-6, 1 - cc - s**2 + 1e-6, cs - c * s
     yc, ys, yy = y @ cos / places, y @ sin / places, (y**2).sum(axis=1, keepdims=True) / places
     explained = (ss * yc**2 - 2 * cs * yc * ys + cc * ys**2) / (cc * ss - cs**2)
-    return _settle((explained / np.where(yy > 0, yy, 1)).max(axis=1).clip(0, 1), maps, LEAST)
+    return k, (explained / np.where(yy > 0, yy, 1)).clip(0, 1)
+
+
+def band_score(maps, xy):  # (U, N), (N, 2) -> (U,)
+    """Share of a map's variance in its best plane wave, the greatest in its spectrum, 0 to 1.
+
+    One wave has 1, a square map of two 1/2, a hexagonal one of three 1/3, noise about 0.1. Raises ValueError as
+    spectrum does.
+    """
+    return _settle(spectrum(maps, xy)[1].max(axis=1), np.asarray(maps, float), LEAST)
 
 
 def place_score(maps, world):  # (U, N), World -> (U,)
@@ -127,6 +143,33 @@ def null_scores(rng, score, maps, xy, shuffles=100):  # (U, N), (N, 2) -> (shuff
     return null
 
 
+def population(rng, maps, xy, shuffles=100):  # (U, N), (N, 2) -> {name: ((U,), (shuffles, U))}
+    """The periodic scores of each map and of its shuffles: {"grid": (scores, null), "square": ..., "band": ...}."""
+    scores = {"grid": grid_score, "square": square_score, "band": band_score}
+    return {name: (score(maps, xy), null_scores(rng, score, maps, xy, shuffles)) for name, score in scores.items()}
+
+
+def grow(rng, model, params, world, updates=2500, steps=96, growth=0.6, rate=3e-3, decay=0.0, fixed=(), quiet=False):
+    """model.train, but for what matters to cells: -> params
+
+    decay: L2 on W, decoupled from Adam: W shrinks by rate x decay at each update (Loshchilov & Hutter 2019). fixed:
+    names of parameters that are not learned. ("log_beta",) keeps TEM-t's attention as blunt as it starts: neighbouring
+    places must then have codes that differ more, which makes fields small enough for several in one world.
+    """
+    state = {}
+    for update in tqdm(range(updates), desc=model.NAME, disable=quiet, mininterval=1):
+        T = min(steps, round(12 + (steps - 12) * update / (growth * updates)))
+        walk = envs.walk(rng, world, 32, T, len(params["b"]))
+        _, grads, _ = model.gradients(params, walk.actions, walk.observations, walk.revisit)
+        rate_now = rate * (1 + np.cos(np.pi * update / updates)) / 2
+        learned = {name: d for name, d in grads.items() if name not in fixed}
+        params, state = model.adam(params, learned, state, rate_now)
+        params["W"] = params["W"] * params["W"].dtype.type(1 - rate_now * decay)
+        if params["leak"] == 1:
+            params["W"] = model.nearer_rotation(params["W"])
+    return params
+
+
 def _symmetry(maps, xy, like, unlike):
     """The least correlation of the ring with itself at `like` degrees, minus the greatest at `unlike` degrees."""
     maps, xy = _check(maps, xy)
@@ -177,15 +220,16 @@ def _wave_vectors(xy):  # (N, 2) -> (F, 2)
     return k[few & (np.linalg.norm(k, axis=1) >= 1 / extent - 1e-9)]
 
 
-def _pearson(x, y, weight=1.0):  # (..., K), (..., K) -> (...)
-    """Weighted correlation over the last axis of what is finite in both; NaN where either does not vary."""
+def _pearson(x, y, weight=1.0, least=0.0):  # (..., K), (..., K) -> (...)
+    """Weighted correlation over the last axis of what is finite in both; NaN unless both vary by more than least."""
     weight = weight * np.isfinite(x + y)
     x, y = np.where(weight > 0, x, 0), np.where(weight > 0, y, 0)
-    total = np.maximum(weight.sum(axis=-1, keepdims=True), 1e-300)
-    dx, dy = (z - (weight * z).sum(axis=-1, keepdims=True) / total for z in (x, y))
-    varies = [(weight * d**2).sum(axis=-1) > 1e-20 * (weight * z**2).sum(axis=-1) for d, z in ((dx, x), (dy, y))]
-    spread = np.sqrt((weight * dx**2).sum(axis=-1) * (weight * dy**2).sum(axis=-1))
-    return np.where(varies[0] & varies[1], (weight * dx * dy).sum(axis=-1) / np.where(spread > 0, spread, 1), np.nan)
+    total = np.maximum(weight.sum(axis=-1), 1e-300)
+    dx, dy = (z - ((weight * z).sum(axis=-1) / total)[..., None] for z in (x, y))
+    xx, yy, xy = ((weight * product).sum(axis=-1) / total for product in (dx * dx, dy * dy, dx * dy))
+    varies = [zz > np.maximum(least, 1e-20 * (weight * z * z).sum(axis=-1) / total) for zz, z in ((xx, x), (yy, y))]
+    spread = np.sqrt(xx * yy)
+    return np.where(varies[0] & varies[1], xy / np.where(spread > 0, spread, 1), np.nan)
 
 
 def _settle(scores, maps, least):  # (U,), (U, N) -> (U,)

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from checks import MODELS, problems
 from hypothesis import given
 from hypothesis import strategies as st
 
 import envs
+import temt
 from notebooks import cells
 
 WORLDS = {"12 x 12": envs.grid(12), "16 x 16": envs.grid(16), "hexagon": envs.hexagon(8)}
@@ -170,6 +172,26 @@ def test_waves_of_any_period_from_two_places_up_are_bands(world, seed):
 
 
 @pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
+def test_the_spectrum_peaks_at_the_waves_of_a_map(world):
+    k, _ = cells.spectrum(np.zeros((1, world.n_states)), world.xy)
+    drawn = np.arange(0, len(k), 41)
+    share = cells.spectrum(np.cos(2 * np.pi * k[drawn] @ world.xy.T + 0.3), world.xy)[1]
+    np.testing.assert_allclose(share[np.arange(len(drawn)), drawn], 1, atol=1e-4)
+    np.testing.assert_allclose(share.max(axis=1), 1, atol=1e-4)
+    assert (cells.spectrum(np.ones((1, world.n_states)), world.xy)[1] == 0).all()
+
+
+def test_silent_corners_do_not_correlate():
+    """Far from its one field a rectified unit is all but silent; what is left there must not look like other fields."""
+    rng, world = np.random.default_rng(0), envs.hexagon(9)
+    tails = np.array([field(world.xy, c, width) for c, width in (((3, 1), 1.5), ((-4, 2), 2), ((0, -4), 1.2))])
+    maps = tails + 1e-3 * sum(field(world.xy, c) for c in rng.uniform(-8, 8, size=(40, 2)))
+    np.testing.assert_array_equal(cells.grid_score(maps, world.xy), 0)
+    lags, corr = cells.autocorrelogram(maps, world.xy)
+    assert np.isnan(corr[:, np.linalg.norm(lags, axis=1) > 13]).all()
+
+
+@pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
 def test_one_field_is_a_place_cell_and_no_grid_cell(world):
     maps = np.array([field(world.xy, centre) for centre in world.xy[::5]])
     np.testing.assert_allclose(cells.place_score(maps, world), 1)
@@ -313,3 +335,69 @@ nine, one, rng0 = envs.grid(3), np.ones((1, 9)), np.random.default_rng(0)
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("activation", ["linear", "relu"])
+@pytest.mark.parametrize("model", MODELS)
+def test_several_starts_give_one_map_of_displacement(model, activation):
+    """On a torus the frame moves with the start, exactly: the position code of a walk knows its moves alone."""
+    world, size = envs.grid(6, torus=True), 6
+    params = model.init_params(np.random.default_rng(0), 4, 5, G=8, activation=activation, dtype=np.float64)
+    maps = []
+    for start in (0, 14, 27):
+        walk = envs.walk(np.random.default_rng(1), world, 20, 40, 5, start=start)
+        g = model.path_integrate(params, walk.actions)[0]
+        frame = envs.rate_maps(g, walk.states, 36).reshape(-1, size, size)
+        maps.append(np.roll(frame, (-(start // size), -(start % size)), axis=(1, 2)))
+    np.testing.assert_allclose(maps[1], maps[0], rtol=1e-12)
+    np.testing.assert_allclose(maps[2], maps[0], rtol=1e-12)
+
+
+def test_several_starts_agree_after_learning():
+    """Where edges block the way other walks are taken, but the code of a displacement stays."""
+    rng, world = np.random.default_rng(0), envs.grid(6)
+    params, _ = temt.train(rng, world, temt.init_params(rng, 4, 45, G=32), 200, steps=32, quiet=True)
+    maps = []
+    for x, y in ((2, 2), (3, 2), (2, 3)):
+        walk = envs.walk(rng, world, 200, 32, 45, start=y * 6 + x)
+        frame = envs.rate_maps(temt.path_integrate(params, walk.actions)[0], walk.states, 36).reshape(-1, 6, 6)
+        maps.append(frame[:, y - 2 : y + 3, x - 2 : x + 3].ravel())
+    assert np.corrcoef(maps).min() > 0.95
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_grow_is_train_with_decay_and_with_parameters_held(model):
+    world, steps = envs.ring(5), 20
+    start = model.init_params(np.random.default_rng(0), 2, 4, G=6, activation="relu")
+    trained, _ = model.train(np.random.default_rng(1), world, start, 12, steps=steps, growth=0.5, quiet=True)
+    options = {"updates": 12, "steps": steps, "growth": 0.5, "quiet": True}
+    grown = cells.grow(np.random.default_rng(1), model, start, world, **options)
+    for name in start:
+        np.testing.assert_array_equal(grown[name], trained[name])
+    held = cells.grow(np.random.default_rng(1), model, start, world, fixed=("D", "W"), decay=5.0, **options)
+    np.testing.assert_array_equal(held["D"], start["D"])
+    rates = 3e-3 * (1 + np.cos(np.pi * np.arange(12) / 12)) / 2
+    np.testing.assert_allclose(held["W"], start["W"] * np.prod(1 - 5 * rates), rtol=1e-5)
+
+
+@pytest.mark.parametrize("model", MODELS)
+@given(st.data())
+def test_norm_makes_L2_on_g_constant_and_the_scale_of_W_free(model, data):
+    """rms(g) = 1 whatever z is, but 0 where all of z is cut off; and no prediction depends on |W_a|, so that the loss is flat along W_a."""
+    params, walk, _ = problem = data.draw(problems(model))
+    g = model.path_integrate(params, walk.actions)[0]
+    np.testing.assert_allclose((g**2).mean(axis=-1), (g != 0).any(axis=-1), rtol=1e-12)
+    _, grads, _ = model.gradients(params, *problem.data)
+    along = np.einsum("agh,agh->a", params["W"], grads["W"])
+    size = np.linalg.norm(params["W"], axis=(1, 2)) * np.linalg.norm(grads["W"], axis=(1, 2))
+    assert (abs(along) <= 1e-10 * size.max()).all()
+
+
+def test_population_scores_each_map_and_its_shuffles():
+    rng, world = np.random.default_rng(0), envs.hexagon(7)
+    told = cells.population(rng, wave_maps(rng, "hexagonal", world.xy), world.xy, shuffles=20)
+    assert told.keys() == {"grid", "square", "band"}
+    for scores, null in told.values():
+        assert (scores.shape, null.shape) == ((6,), (20, 6))
+    scores, null = told["grid"]
+    assert (scores > np.quantile(null, 0.95, axis=0)).all()
