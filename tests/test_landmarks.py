@@ -167,10 +167,10 @@ def exact(model, steps, batch):
 
 @each_model
 def test_memory_grows_with_places_and_not_with_steps(model):
-    """50,000 steps among 16 places leave 16 memories, and the last thousands take no longer than the first."""
-    params, walk = exact(model, 50_000, 1)
+    """15,000 steps among 16 places leave 16 memories, and the last thousands take no longer than the first."""
+    params, walk = exact(model, 15_000, 1)
     state, seconds, right = model.begin(params, 1), [], 0
-    for t in range(50_000):
+    for t in range(15_000):
         if t % 1000 == 0:
             seconds.append(-time.perf_counter())
         logits, state = model.expect(params, state, walk.actions[:, t])
