@@ -8,7 +8,10 @@ Glossary: N states, A moves, B walks, T steps, S kinds of observation, U units w
 Everything about a walk is batch first, (B, T). Step 0 is where the walk begins: no move led there (action -1).
 """
 
+import os
+from collections.abc import Hashable
 from dataclasses import dataclass
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
@@ -36,17 +39,19 @@ class World:
     look: np.ndarray = None
 
     def __post_init__(self):
-        next_state, xy = np.array(self.next_state), np.array(self.xy, float)
+        next_state, xy = as_array("next_state", self.next_state), as_array("xy", self.xy, float)
         if next_state.ndim != 2 or next_state.size == 0 or not np.issubdtype(next_state.dtype, np.integer):
             raise ValueError(f"next_state must be integers of shape (N, A), got {next_state.dtype} {next_state.shape}")
         N, A = next_state.shape
+        if not all(isinstance(v, (tuple, list)) for v in (self.actions, self.loop)) or set(self.loop) - {*self.actions}:
+            raise ValueError(f"loop must be a tuple of names in the tuple actions {self.actions}, got {self.loop}")
         if next_state.min() < -1 or next_state.max() >= N:
             raise ValueError(f"next_state must lie in -1..{N - 1}, got {next_state.min()}..{next_state.max()}")
         if (next_state < 0).all(axis=1).any():
             raise ValueError(f"next_state leaves no move at state {(next_state < 0).all(axis=1).argmax()}")
-        if len(self.actions) != A or xy.shape != (N, 2):
-            raise ValueError(f"next_state {N, A} needs {A} actions and xy {N, 2}, got {len(self.actions)}, {xy.shape}")
-        look = np.arange(N) if self.look is None else np.array(self.look)
+        if len(set(self.actions)) != A or len(self.actions) != A or xy.shape != (N, 2) or not np.isfinite(xy).all():
+            raise ValueError(f"next_state {N, A} needs {A} actions and xy {N, 2}, got {self.actions}, {xy.shape}")
+        look = np.arange(N) if self.look is None else as_array("look", self.look)
         if look.shape != (N,) or look.dtype.kind not in "iu" or not 0 <= look.min() <= look.max() < N:
             raise ValueError(f"look must be {N} integers in 0..{N - 1}, got {self.look!r}")
         for field, array in (("next_state", next_state), ("xy", xy), ("look", look)):
@@ -65,6 +70,8 @@ class World:
 
     def follow(self, state, moves):
         """The states passed on a walk from `state` by named moves, `state` first; stops before a blocked move."""
+        check_size("state", state, 0, self.n_states - 1)
+        check_moves("moves", moves, self)
         states = [state]
         for move in moves:
             state = self.next_state[state, self.actions.index(move)]
@@ -79,6 +86,7 @@ def grid(height, width=None, torus=False):
     width = height if width is None else width
     check_size("height", height, 2)
     check_size("width", width, 2)
+    check_size("height * width", height * width, 4)
     y, x = np.divmod(np.arange(height * width), width)
     moves = {"North": (0, 1), "East": (1, 0), "South": (0, -1), "West": (-1, 0)}
     if torus:
@@ -88,7 +96,7 @@ def grid(height, width=None, torus=False):
 
 def hexagon(side):
     """A hexagon of triangular lattice, `side` states along each edge: N = 3 side (side - 1) + 1 states, six moves."""
-    check_size("side", side, 2)
+    check_size("side", side, 2, 500)
     v, u = np.divmod(np.arange((2 * side - 1) ** 2), 2 * side - 1)
     u, v = u - side + 1, v - side + 1
     inside = abs(u + v) < side
@@ -112,6 +120,7 @@ def line(n, jump=4):
     """n states in order, moves of 1 to `jump` up or down it: transitive inference."""
     check_size("n", n, 3)
     check_size("jump", jump, 1)
+    check_size("n * jump", n * jump, 3)
     shifts = [sign * step for sign in (1, -1) for step in range(1, jump + 1)]
     target = np.arange(n)[:, None] + shifts
     loop = ("+2", "-1", "-1") if jump > 1 else ("+1", "+1", "-1", "-1")
@@ -121,7 +130,7 @@ def line(n, jump=4):
 
 def family_tree(levels):
     """A binary tree of people, 2^levels - 1 of them, and ten relations, most of which have no inverse."""
-    check_size("levels", levels, 2)
+    check_size("levels", levels, 2, 19)
     N = 2**levels - 1
     person, nobody = np.arange(N), np.full(N, -1)
     children = [np.where(2 * person + k < N, 2 * person + k, -1) for k in (1, 2)]
@@ -150,6 +159,7 @@ def laps(n, laps=4):
     """
     check_size("n", n, 2)
     check_size("laps", laps, 2)
+    check_size("n * laps", n * laps, 4)
     s = np.arange(n * laps)
     place, lap = s % n, s // n
     turn, radius = 2 * np.pi * place / n, n / (2 * np.pi) + lap
@@ -170,7 +180,7 @@ WORLDS = {
 
 def make(name, size=None):
     """The world of that name in WORLDS; size is its first argument, by default the one given there."""
-    if name not in WORLDS:
+    if name not in list(WORLDS):
         raise ValueError(f"name must be one of {tuple(WORLDS)}, got {name!r}")
     build, usual_size = WORLDS[name]
     return build(usual_size if size is None else size)
@@ -187,10 +197,77 @@ def _lattice(name, x, y, moves, loop, wrap=None):
     return World(name, tuple(moves), next_state, np.c_[x, y], loop)
 
 
-def check_size(name, value, least):
-    """Raise ValueError, naming the argument, unless value is an integer of at least `least`."""
+def check_size(name, value, least, most=10**6):
+    """Raise ValueError, naming the argument, unless value is an integer in least..most: more would never end."""
     if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
         raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+    if value > most:
+        raise ValueError(f"{name} must be an integer of at most {most}, got {value!r}")
+
+
+def check_number(name, value, least, most=np.inf):
+    """Raise ValueError, naming the argument, unless value is a finite number in least..most."""
+    if not isinstance(value, Real) or not least <= value <= most or value == np.inf:
+        raise ValueError(f"{name} must be a finite number in {least}..{most}, got {value!r}")
+
+
+def check_type(name, value, kind):
+    """Raise ValueError, naming the argument, unless value is a `kind`."""
+    if not isinstance(value, kind):
+        raise ValueError(f"{name} must be a {kind.__name__}, got {value if np.isscalar(value) else type(value)!r}")
+
+
+def check_moves(name, moves, world):
+    """Raise ValueError, naming the argument, unless moves are names of the world's."""
+    if not isinstance(moves, (tuple, list)) or any(move not in world.actions for move in moves):
+        raise ValueError(f"{name} must be among {world.actions}, got {moves!r}")
+
+
+def check_walk(walk):
+    """Raise ValueError unless walk has all that a Walk has."""
+    if not all(hasattr(walk, field) for field in Walk._fields):
+        raise ValueError(f"walk must be a Walk, got {type(walk).__name__}")
+
+
+def as_array(name, value, dtype=None, kinds="biuf"):
+    """value as a new array; ValueError, naming the argument, where it is none of numbers."""
+    try:
+        array = np.array(value, dtype)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be an array of numbers: {error}") from error
+    if array.dtype.kind not in kinds:
+        raise ValueError(f"{name} must be an array of numbers, got {array.dtype} {array.shape}")
+    return array
+
+
+def check_file(name, path, *endings):
+    """Raise ValueError, naming the argument, unless path is None, or names a file that can be written.
+
+    It fails before hours of training, not after. endings: those it may have.
+    """
+    if path is None:
+        return
+    if endings and not str(path).lower().endswith(endings):
+        raise ValueError(f"{name} must end in one of {endings}, got {path!r}")
+    try:
+        write(f"{path}.try", lambda file: None)
+        os.remove(f"{path}.try")
+    except OSError as error:
+        raise ValueError(f"{name} must be a file that can be written, got {path!r}: {error.strerror}") from error
+
+
+def write(path, draw):
+    """Let draw(file) write a file and then put it at `path`, so that what was there is lost only to what is whole."""
+    if not isinstance(path, (str, os.PathLike)) or (os.path.exists(path) and not os.path.isfile(path)):
+        raise ValueError(f"path must be the name of a file, got {path!r}")
+    part = f"{os.fspath(path)}.part"
+    try:
+        with open(part, "wb") as file:
+            draw(file)
+        os.replace(part, path)
+    finally:
+        if os.path.exists(part):
+            os.remove(part)
 
 
 # ----------------------------------------------------------------------------------------------------- walks
@@ -218,11 +295,13 @@ def walk(rng, world, batch, steps, n_obs, repeat=0.3, start=None):
     never chosen; the last move is repeated with probability `repeat` where it can be, otherwise any open move is
     equally likely. Walks begin at a random state, or all at `start`.
     """
+    check_type("rng", rng, np.random.Generator)
+    check_type("world", world, World)
     for name, value, least in (("batch", batch, 1), ("steps", steps, 1), ("n_obs", n_obs, 1)):
         check_size(name, value, least)
-    if not 0 <= repeat <= 1:
+    if not isinstance(repeat, Real) or not 0 <= repeat <= 1:
         raise ValueError(f"repeat must be a probability in 0..1, got {repeat!r}")
-    if start is not None and not 0 <= start < world.n_states:
+    if start is not None and start not in range(world.n_states):
         raise ValueError(f"start must be a state in 0..{world.n_states - 1}, got {start!r}")
     N, next_state = world.n_states, world.next_state
     is_open = next_state >= 0
@@ -248,11 +327,15 @@ def walk_by_hand(world, observations, actions, start=None):
     start: a state; by default the first from which no move is blocked.
     Raises ValueError for an unknown or blocked move, or where one state would show two different things.
     """
+    check_type("world", world, World)
+    for name, value in (("observations", observations), ("actions", actions)):
+        if not isinstance(value, (tuple, list)) or not all(isinstance(item, Hashable) for item in value):
+            raise ValueError(f"{name} must be a list of names, got {value!r}")
     if len(actions) != len(observations) - 1:
         raise ValueError(f"actions must be one fewer than the {len(observations)} observations, got {len(actions)}")
-    unknown = [move for move in actions if move not in world.actions]
-    if unknown:
-        raise ValueError(f"actions must be among {world.actions}, got {unknown[0]!r}")
+    check_moves("actions", actions, world)
+    if start is not None:
+        check_size("start", start, 0, world.n_states - 1)
     paths = [world.follow(s, actions) for s in (range(world.n_states) if start is None else [start])]
     states = next((path for path in paths if len(path) == len(observations)), None)
     if states is None:
@@ -271,8 +354,12 @@ ANIMALS += tuple(f"sheep {i}" for i in range(1, 100))
 
 def animals(world):  # -> names seen, Walk
     """Once round the world's loop, with an animal in each place: see cat, go North; see dog, go East; ... what now?"""
-    path = next(p for p in (world.follow(s, world.loop) for s in range(world.n_states)) if len(p) > len(world.loop))
+    check_type("world", world, World)
+    paths = (world.follow(s, world.loop) for s in range(world.n_states))
+    path = next((p for p in paths if len(p) > len(world.loop) and p[0] == p[-1]), [])
     looks = list(dict.fromkeys(world.look[path]))
+    if not 0 < len(looks) <= len(ANIMALS):
+        raise ValueError(f"world must have a loop past 1..{len(ANIMALS)} things, got {len(looks)} on {world.name}")
     names = [ANIMALS[looks.index(look)] for look in world.look[path]]
     return names, walk_by_hand(world, names, world.loop, start=path[0])
 
@@ -298,32 +385,49 @@ def _earlier(keys, n_keys):  # (B, T) in 0..n_keys-1 -> (B, T) bool
 
 def chance(walk, n_obs):  # -> (B, T)
     """Probability that a guess among n_obs kinds is right: 1/S."""
-    return np.full(walk.states.shape, 1 / n_obs)
+    return np.full(np.shape(walk.states), _guess(walk, n_obs))
 
 
 def edge_agent(walk, n_obs):  # -> (B, T)
     """Probability that an agent is right that knows the (state, move) edges it has taken, and else guesses."""
-    return np.where(walk.revisit & ~walk.zero_shot, 1, 1 / n_obs)
+    guess = _guess(walk, n_obs)
+    return np.where(walk.revisit & ~walk.zero_shot, 1, guess)
 
 
 def node_agent(walk, n_obs):  # -> (B, T)
     """Probability that an agent is right that knows every state it has seen, and else guesses: the ceiling."""
-    return np.where(walk.revisit, 1, 1 / n_obs)
+    guess = _guess(walk, n_obs)
+    return np.where(walk.revisit, 1, guess)
+
+
+def _guess(walk, n_obs):
+    """1/S; ValueError where there is no walk or no S."""
+    check_walk(walk)
+    check_size("n_obs", n_obs, 1)
+    return 1 / n_obs
 
 
 def accuracy(right, walk):  # (B, T) -> revisits, zero-shot
     """Mean of `right` (a probability, or true and false) over the revisits and over the zero-shot steps of a walk.
 
-    NaN where there is no such step. Raises ValueError unless right has the walk's shape.
+    NaN where there is no such step. Raises ValueError unless right has the walk's shape and lies in 0..1.
     """
-    right = np.asarray(right)
+    check_walk(walk)
+    right = as_array("right", right)
     if right.shape != walk.revisit.shape:
         raise ValueError(f"right must have the walk's shape {walk.revisit.shape}, got {right.shape}")
+    if not ((right >= 0) & (right <= 1)).all():
+        raise ValueError(f"right must lie in 0..1, got {right.min()}..{right.max()}")
     return tuple(float(right[mask].mean()) if mask.any() else np.nan for mask in (walk.revisit, walk.zero_shot))
 
 
 def table(world, walks, n_obs, name, rights):  # -> str
     """Accuracy of a model beside the reference agents: rights[i] (B, T) says where it was right on walks[i]."""
+    check_type("world", world, World)
+    for items, kind in ((walks, "walks"), (rights, "rights")):
+        check_type(kind, items, list)
+    if not 0 < len(walks) == len(rights):
+        raise ValueError(f"rights must be one a walk, and at least one, got {len(rights)} for {len(walks)} walks")
     agents = {"chance": chance, "edge agent": edge_agent, "node agent": node_agent}
     rows = {agent: [right(walk, n_obs) for walk in walks] for agent, right in agents.items()} | {name: rights}
     title = f"{world.name}, {world.n_states} states"
@@ -343,9 +447,12 @@ def rate_maps(activity, states, n_states):  # (B, T, U), (B, T) -> (U, N)
 
     Raises ValueError where activity and states do not fit, or a state is not in 0..n_states-1.
     """
-    activity, states = np.asarray(activity), np.asarray(states)
+    activity, states = as_array("activity", activity), as_array("states", states)
+    check_size("n_states", n_states, 1)
     if activity.ndim != 3 or activity.shape[:2] != states.shape:
         raise ValueError(f"activity must be (B, T, U) for states (B, T) = {states.shape}, got {activity.shape}")
+    if states.dtype.kind not in "iu" or not np.isfinite(activity).all():
+        raise ValueError(f"states must be integers, and activity finite, got {states.dtype} and {activity.dtype}")
     if states.size and not 0 <= states.min() <= states.max() < n_states:
         raise ValueError(f"states must lie in 0..{n_states - 1}, got {states.min()}..{states.max()}")
     total = np.zeros((n_states, activity.shape[2]))

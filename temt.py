@@ -19,7 +19,7 @@ Not included: learned sense codes, several heads or blocks, and the variational 
 import argparse
 import sys
 import time
-from itertools import combinations
+from itertools import combinations, islice
 
 import numpy as np
 from tqdm import tqdm
@@ -42,9 +42,13 @@ def init_params(rng, n_actions, n_obs, G=64, C=SENSES, activation="linear", turn
     """
     if activation not in ("linear", "relu"):
         raise ValueError(f"activation must be 'linear' or 'relu', got {activation!r}")
-    for name, value in (("n_actions", n_actions), ("n_obs", n_obs), ("G", G)):
-        envs.check_size(name, value, 1)
     C = n_obs if C is None else C
+    for name, value in (("n_actions", n_actions), ("n_obs", n_obs), ("G", G), ("C", C)):
+        envs.check_size(name, value, 1)
+    envs.check_type("rng", rng, np.random.Generator)
+    envs.check_number("turn", turn, 0)
+    if dtype not in (np.float32, np.float64, float):
+        raise ValueError(f"dtype must be np.float32 or np.float64, got {dtype!r}")
     I, noise = np.eye(G), rng.normal(size=(n_actions, G, G)) / np.sqrt(G)
     skew = turn * (noise - noise.swapaxes(1, 2)) / np.sqrt(8)
     params = {
@@ -62,16 +66,33 @@ def sense_code(C, S):  # -> (S, C)
     """What the senses make of each kind of observation: one unit each where C = S, else two units each [W20]."""
     if C == S:
         return np.eye(S)
-    pairs = list(combinations(range(C), 2))[:S]
+    pairs = list(islice(combinations(range(C), 2), S))
     if len(pairs) < S:
         raise ValueError(f"C must be n_obs = {S} for one-hot senses, or have C (C - 1) / 2 >= {S} pairs, got {C}")
     return np.eye(C)[np.array(pairs)].sum(axis=1)
 
 
+def check_params(params):
+    """Raise ValueError unless params are finite numbers of the names and shapes that init_params gives."""
+    names = ("W", "D", "g0", "b", "leak", "gate", *init_memory())
+    if not isinstance(params, dict) or not params.keys() >= {*names}:
+        got = sorted(params) if isinstance(params, dict) else type(params).__name__
+        raise ValueError(f"params must be a dict of {sorted(names)}, got {got}")
+    arrays = {name: envs.as_array(name, value, kinds="biufc") for name, value in params.items()}
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"params must be finite, got NaN or infinity in {name}")
+    (A, G), (C, S) = ((*arrays[name].shape, 0, 0)[:2] for name in "WD")
+    shapes = [(A, G, G), (C, S), (G,), (S,), (), (3,)] + [()] * (len(names) - 6)
+    wrong = [f"{n} {arrays[n].shape}" for n, shape in zip(names, shapes) if arrays[n].shape != shape or 0 in shape]
+    if wrong:
+        raise ValueError(f"params must be of the shapes init_params gives, got {', '.join(wrong)}")
+
+
 def save(path, params):
-    """Write params to `path` as .npz; np.load reads it without pickle."""
-    with open(path, "wb") as file:
-        np.savez(file, **params)
+    """Write params to `path` as .npz, whole or not at all; np.load reads it without pickle."""
+    check_params(params)
+    envs.write(path, lambda file: np.savez(file, **params))
 
 
 def load(path):  # -> dict
@@ -79,17 +100,12 @@ def load(path):  # -> dict
     try:
         with np.load(path) as file:
             params = dict(file)
+        check_params(params)
+        sense_code(*params["D"].shape)
     except FileNotFoundError:
         raise
     except Exception as error:  # np.load and zipfile raise a dozen kinds
         raise ValueError(f"path must be an .npz file written by save, got {str(path)!r}: {error}") from error
-    wanted = init_params(np.random.default_rng(0), 1, 1)
-    if params.keys() != wanted.keys():
-        raise ValueError(f"path must hold {sorted(wanted)}, got {sorted(params)} in {str(path)!r}")
-    (A, G, _), (C, S) = params["W"].shape, params["D"].shape
-    shapes = {name: value.shape for name, value in init_params(np.random.default_rng(0), A, S, G, C).items()}
-    if shapes != {name: value.shape for name, value in params.items()}:
-        raise ValueError(f"path must hold shapes {shapes}, got other ones in {str(path)!r}")
     return params
 
 
@@ -111,15 +127,19 @@ def norm_backward(dg, cache):  # (..., G) -> (..., G)
 
 def activate(params, z):  # (B, G) -> (B, G)
     """g = norm(f(z)), f(z) = max(z, leak z). Without norm, g would overflow or vanish."""
-    slope = params["leak"] + (1 - params["leak"]) * (z > 0)
-    g, normed = norm(slope * z)
-    return g, (slope, normed)
+    g, normed = norm(np.maximum(z, params["leak"] * z))
+    return g, (z, normed)
 
 
 def activate_backward(params, dg, cache):  # (B, G) -> (B, G)
-    """df = norm_backward(dg);  dz = df where z > 0, leak df elsewhere."""
-    slope, normed = cache
-    return slope * norm_backward(dg, normed)
+    """df = norm_backward(dg);  dz = f'(z) df."""
+    z, normed = cache
+    return slope(params, z) * norm_backward(dg, normed)
+
+
+def slope(params, z):  # (..., G) -> (..., G)
+    """f'(z): 1 where z > 0, leak elsewhere."""
+    return params["leak"] + (1 - params["leak"]) * (z > 0)
 
 
 def move(params, g, a):  # (B, G), (B,) -> (B, G)
@@ -145,13 +165,19 @@ def path_integrate(params, actions):  # (B, T) -> (B, T, G)
 
 
 def path_integrate_backward(params, dg, actions, cache):  # (B, T, G) -> {W, g0}
-    """Back through time: dg_{t-1} gains dz_t W_a^T."""
+    """Back through time: dg_{t-1} gains dz_t W_a^T, to which norm_backward does nothing more.
+
+    For no later g depends on the length of g_{t-1}: what comes back is perpendicular to it. So norm_backward takes the
+    dg of all steps at once.
+    """
     g, caches = cache
-    dg, dz, moves = dg.swapaxes(0, 1).copy(), np.empty_like(g), actions.T
-    for t in reversed(range(1, len(g))):
-        dg_before, dz[t] = move_backward(params, dg[t], moves[t], caches[t])
-        dg[t - 1] += dg_before
-    dz[0] = activate_backward(params, dg[0], caches[0])
+    z, rms = (np.stack(parts) for parts in zip(*((z, rms) for z, (_, rms) in caches)))
+    dz, by = norm_backward(dg.swapaxes(0, 1).copy(), (g, g.dtype.type(1))), slope(params, z) / rms
+    moves, rows, W_T = actions.T, np.arange(len(actions)), params["W"].swapaxes(1, 2).copy()
+    for t in reversed(range(len(g))):
+        dz[t] *= by[t]
+        if t:
+            dz[t - 1] += (dz[t] @ W_T)[moves[t], rows]
     return moves_backward(params, g, dz, moves)
 
 
@@ -166,6 +192,8 @@ def moves_backward(params, g, dz, moves):  # (T, B, G), (T, B, G), (T, B) -> {W,
 
 def init_memory(beta=0.5, same=1.0):
     """The memory's own parameters: log_beta, the sharpness of attention; same, see is_new."""
+    envs.check_number("beta", beta, EPS)
+    envs.check_number("same", same, -1)
     return {"log_beta": np.log(beta), "same": same}
 
 
@@ -324,6 +352,8 @@ def gradients(params, actions, observations, revisit, block=32, landmarks=False,
     no T x T array is ever whole.
     """
     check(params, actions, observations, revisit, landmarks, noise)
+    envs.check_type("revisit", revisit, np.ndarray)
+    envs.check_size("block", block, 1)
     weight = (revisit / max(1, revisit.sum())).astype(params["D"].dtype)
     if landmarks:
         return steps_backward(params, actions, observations, weight, noise)
@@ -387,11 +417,11 @@ def known(memory, start, stop):  # -> memory of steps 0..stop-1, age (stop - sta
 
 def check(params, actions, observations, revisit=None, landmarks=True, noise=None):
     """Raise ValueError, naming the argument, unless these are B walks that params can read."""
+    check_params(params)
+    envs.check_type("landmarks", landmarks, bool)
     if noise is not None and (not landmarks or np.shape(noise) != (*np.shape(actions), len(params["g0"]))):
         raise ValueError(f"noise must be (B, T, G), and come with landmarks, got {np.shape(noise)}, {landmarks=}")
-    for name, value in params.items():
-        if not np.isfinite(value).all():
-            raise ValueError(f"params must be finite, got NaN or infinity in {name}")
+    check_noise(noise)
     (A, _, _), (_, S) = params["W"].shape, params["D"].shape
     for name, value, kinds in (("actions", actions, A), ("observations", observations, S)):
         if not isinstance(value, np.ndarray) or value.ndim != 2 or value.size == 0 or value.dtype.kind not in "iu":
@@ -405,6 +435,14 @@ def check(params, actions, observations, revisit=None, landmarks=True, noise=Non
     for name, value in (("observations", observations), ("revisit", revisit)):
         if value is not None and np.shape(value) != actions.shape:
             raise ValueError(f"{name} must have the shape of actions {actions.shape}, got {np.shape(value)}")
+    if revisit is not None and np.asarray(revisit).dtype != bool:
+        raise ValueError(f"revisit must be true and false, got {np.asarray(revisit).dtype}")
+
+
+def check_noise(noise):
+    """Raise ValueError unless noise is finite numbers, or None."""
+    if noise is not None and (np.asarray(noise).dtype.kind not in "iufc" or not np.isfinite(noise).all()):
+        raise ValueError(f"noise must be finite numbers, got {np.asarray(noise).dtype}, or NaN or infinity")
 
 
 # ------------------------------------------------------------- landmarks, step by step [W22, appendix; W20, inference]
@@ -412,7 +450,9 @@ def check(params, actions, observations, revisit=None, landmarks=True, noise=Non
 
 def begin(params, B, rows=64):  # -> state
     """B agents about to take their first step: no position yet, an empty memory with room for `rows`, which grows."""
+    check_params(params)
     envs.check_size("B", B, 1)
+    envs.check_size("rows", rows, 1)
     places, senses = (np.zeros((B, rows, n), params["D"].dtype) for n in (len(params["g0"]), len(params["D"])))
     memory = {**remember(params, places, senses)[0], "place": places, "sense": senses}
     return {"t": 0, "count": np.zeros(B, int), "stored_at": np.zeros((B, rows), int), "memory": memory}
@@ -420,7 +460,8 @@ def begin(params, B, rows=64):  # -> state
 
 def expect(params, state, a, noise=0):  # state, (B,), (B, G) -> logits (B, S), state
     """Take move a (any at the first step, where the walk begins), and say what will be seen. noise is added to g."""
-    check_stream("a", a, state["count"].shape, len(params["W"]) if state["t"] else None)
+    check_stream("a", a, state, params["W"])
+    check_noise(noise)
     if state["t"]:
         g, move_cache = move(params, state["g"], a)
     else:
@@ -439,10 +480,10 @@ def see(params, state, o):  # state, (B,) -> state
 
     The memory of the state that came in is written to: go on with the one that is returned.
     """
-    check_stream("o", o, state["count"].shape, len(params["b"]))
+    check_stream("o", o, state, params["b"])
     if "o" in state.get("step", {"o": None}):
         raise ValueError("see must follow expect: the move comes first")
-    step, memory, count, rows = state["step"], state["memory"], state["count"], np.arange(len(o))
+    o, step, memory, count, rows = np.asarray(o), state["step"], state["memory"], state["count"], np.arange(len(o))
     if count.max() + 1 > state["stored_at"].shape[1]:  # full: make as much room again
         grow = {name: np.concatenate([m, np.zeros_like(m)], axis=1) for name, m in memory.items()}
         memory, state = grow, {**state, "stored_at": np.concatenate([state["stored_at"]] * 2, axis=1)}
@@ -462,12 +503,18 @@ def see(params, state, o):  # state, (B,) -> state
     return {**state, "t": state["t"] + 1, "g": corrected, "count": count + new, "memory": memory, "step": step}
 
 
-def check_stream(name, value, shape, kinds):
-    """Raise ValueError, naming the argument, unless value is integers of that shape in 0..kinds-1 (any where None)."""
+def check_stream(name, value, state, rows):
+    """Raise ValueError, naming the argument, unless value is an integer for each agent of the state, a row of `rows`.
+
+    A first move may be any integer.
+    """
+    if not isinstance(state, dict) or not state.keys() >= {"t", "count", "stored_at", "memory"}:
+        raise ValueError(f"state must be what begin, expect or see returned, got {type(state).__name__}")
+    shape, kinds = state["count"].shape, None if name == "a" and not state["t"] else len(rows)
     if np.shape(value) != shape or np.asarray(value).dtype.kind not in "iu":
         raise ValueError(f"{name} must be integers of shape {shape}, got {np.shape(value)}")
     if kinds is not None and not 0 <= np.min(value) <= np.max(value) < kinds:
-        raise ValueError(f"{name} must lie in 0..{kinds - 1}, got {np.max(value)}")
+        raise ValueError(f"{name} must lie in 0..{kinds - 1}, got {np.min(value)}..{np.max(value)}")
 
 
 def correct(params, g, found, seen):  # (B, G), (B, G), (B,) -> (B, G)
@@ -569,9 +616,13 @@ def train(rng, worlds, params, updates=1000, batch=32, steps=128, growth=0.3, ra
     slower, and a gate has nothing to learn from places that are not yet known. history: lists of loss, accuracy on
     revisits, and steps. Interrupted, it returns what it has learned so far.
     """
-    worlds = [worlds] if isinstance(worlds, envs.World) else list(worlds)
+    worlds = worlds if isinstance(worlds, (list, tuple)) else [worlds]
     check_worlds(params, worlds)
-    envs.check_size("updates", updates, 0)
+    for name, value, least in (("updates", updates, 0), ("batch", batch, 1), ("steps", steps, 1)):
+        envs.check_size(name, value, least)
+    for name, value in (("growth", growth), ("rate", rate)):
+        envs.check_number(name, value, 0)
+    envs.check_type("landmarks", landmarks, bool)
     np.empty(31 << 20, np.uint8)  # freed at once: glibc then keeps freed memory for the next update
     state, history = {}, {"loss": [], "accuracy": [], "steps": []}
     bar = tqdm(range(updates), desc=NAME, disable=quiet, mininterval=0.5)
@@ -596,13 +647,16 @@ def train(rng, worlds, params, updates=1000, batch=32, steps=128, growth=0.3, ra
 
 def check_worlds(params, worlds):
     """Raise ValueError where there is no world, or one whose moves are not as many as params has W_a."""
-    A = len(params["W"])
-    if not worlds or any(world.n_actions != A for world in worlds):
-        raise ValueError(f"worlds must each have the {A} actions of params, got {[w.n_actions for w in worlds]}")
+    check_params(params)
+    A, got = len(params["W"]), [world.n_actions if isinstance(world, envs.World) else world for world in worlds]
+    if not got or any(n != A for n in got):
+        raise ValueError(f"worlds must each have the {A} actions of params, got {got}")
 
 
 def evaluate(params, walk, block=32, landmarks=False, noise=None):  # -> right (B, T)
     """Where the likeliest observation is the true one; asks the memory in blocks, so that walks may be long."""
+    envs.check_walk(walk)
+    envs.check_size("block", block, 1)
     check(params, walk.actions, walk.observations, walk.revisit, landmarks, noise)
     if landmarks:
         return walk_by_steps(params, walk.actions, walk.observations, noise)[0].argmax(axis=-1) == walk.observations
@@ -649,34 +703,38 @@ def main(argv=None):
     args = parser.parse_args(argv)
     try:
         run(args)
-    except (ValueError, OSError) as error:
-        parser.error(str(error))
+    except (ValueError, OSError, MemoryError) as error:
+        parser.error(str(error) or "out of memory")
+    except KeyboardInterrupt:
+        parser.exit(130, f"{parser.prog}: interrupted\n")
 
 
 def run(args):
     """What the command line asks for, from training to the cat."""
     began = time.perf_counter()
     rng, world = np.random.default_rng(args.seed), envs.make(args.world, args.size)
-    for path in filter(None, (args.save, args.plot)):
-        open(path, "ab").close()  # better to fail now than after the training
-    if args.load:
+    envs.check_size("--steps", args.steps, 1, 10_000)
+    envs.check_file("--save", args.save)
+    envs.check_file("--plot", args.plot, ".png", ".pdf", ".svg")
+    if args.load is not None:
         params, history = load(args.load), None
     else:
         distinct = {"same": 0.95} if args.landmarks else {}
         params = init_params(rng, world.n_actions, n_obs=45, activation=args.activation, **distinct)
         params, history = train(rng, world, params, args.updates, steps=args.steps, landmarks=args.landmarks)
         print(f"trained in {time.perf_counter() - began:.1f} s")
-    if args.save:
+    if args.save is not None:
         save(args.save, params)
     check_worlds(params, [world])
     walks = [envs.walk(rng, world, 64, T, len(params["b"])) for T in (args.steps, 2 * args.steps)]
     rights = [evaluate(params, walk, landmarks=args.landmarks) for walk in walks]
     print(envs.table(world, walks, len(params["b"]), NAME, rights))
     play(params, world)
-    if args.plot:
+    if args.plot is not None:
         from notebooks import figures  # matplotlib is for those who ask for it
 
-        figures.overview(rng, sys.modules[__name__], params, history, world).savefig(args.plot, dpi=150)
+        figure = figures.overview(rng, sys.modules[__name__], params, history, world)
+        envs.write(args.plot, lambda file: figure.savefig(file, dpi=150, format=args.plot[-3:].lower()))
     print(f"{time.perf_counter() - began:.1f} s in all")
 
 

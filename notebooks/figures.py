@@ -51,12 +51,16 @@ def centre(world):
 
 def position_maps(rng, model, params, world, batch=64, steps=64):
     """Rate maps (G, N) of the position units on walks from one start: another start would shift the frame."""
+    model.check_worlds(params, [world])
     walk = envs.walk(rng, world, batch, steps, len(params["b"]), start=centre(world))
     return envs.rate_maps(model.path_integrate(params, walk.actions)[0], walk.states, world.n_states)
 
 
 def overview(rng, model, params, history, world):
     """One picture: the learning curve (where there was one), a walk in its world, the units with the clearest maps."""
+    model.check_worlds(params, [world])
+    if history is not None and not (isinstance(history, dict) and history.keys() >= {"accuracy", "steps"}):
+        raise ValueError(f"history must be what {model.NAME}'s train returned, or None, got {history!r}")
     fig = plt.figure(figsize=(12, 3.6), layout="constrained")
     left, middle, right = fig.subfigures(1, 3, width_ratios=[1.1, 0.9, 1.7])
     ax = left.subplots()
@@ -73,7 +77,7 @@ def overview(rng, model, params, history, world):
     draw_walk(middle.subplots(), world, envs.walk(rng, world, 1, 200, len(params["b"]), start=centre(world)))
     middle.suptitle("a walk; one colour, one thing to see")
     maps = position_maps(rng, model, params, world)
-    best = np.argsort(-cells.band_score(maps, world.xy))[:8]
+    best = np.argsort(-cells.spectrum(maps, world.xy)[1].max(axis=1, initial=0))[:8]  # a tiny world has no waves
     for ax, unit in zip(right.subplots(2, 4).flat, best):
         draw_map(ax, world, maps[unit])
         ax.set_title(f"unit {unit}", fontsize=8)
