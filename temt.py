@@ -127,19 +127,17 @@ def norm_backward(dg, cache):  # (..., G) -> (..., G)
 
 def activate(params, z):  # (B, G) -> (B, G)
     """g = norm(f(z)), f(z) = max(z, leak z). Without norm, g would overflow or vanish."""
-    g, normed = norm(np.maximum(z, params["leak"] * z))
-    return g, (z, normed)
+    return norm(np.maximum(z, params["leak"] * z))
 
 
 def activate_backward(params, dg, cache):  # (B, G) -> (B, G)
     """df = norm_backward(dg);  dz = f'(z) df."""
-    z, normed = cache
-    return slope(params, z) * norm_backward(dg, normed)
+    return slope(params, cache[0]) * norm_backward(dg, cache)
 
 
-def slope(params, z):  # (..., G) -> (..., G)
-    """f'(z): 1 where z > 0, leak elsewhere."""
-    return params["leak"] + (1 - params["leak"]) * (z > 0)
+def slope(params, g):  # (..., G) -> (..., G)
+    """f'(z): 1 where z > 0, leak elsewhere. g = norm(f(z)) has the sign of z, but where leak = 0 cuts it off."""
+    return params["leak"] + (1 - params["leak"]) * (g > 0)
 
 
 def move(params, g, a):  # (B, G), (B,) -> (B, G)
@@ -157,11 +155,11 @@ def move_backward(params, dg, a, cache):  # (B, G) -> dg (B, G) before the move,
 def path_integrate(params, actions):  # (B, T) -> (B, T, G)
     """g_0 = norm(f(g0)), then g_t = norm(f(g_{t-1} W_{a_t})): a recurrent position encoding."""
     B, T = actions.shape
-    g, caches = np.empty((T, B, len(params["g0"])), params["g0"].dtype), [None] * T
-    g[0], caches[0] = activate(params, np.repeat(params["g0"][None], B, axis=0))
+    g, rms = (np.empty((T, B, n), params["g0"].dtype) for n in (len(params["g0"]), 1))
+    g[0], (_, rms[0]) = activate(params, np.repeat(params["g0"][None], B, axis=0))
     for t in range(1, T):
-        g[t], caches[t] = move(params, g[t - 1], actions[:, t])
-    return g.swapaxes(0, 1).copy(), (g, caches)
+        g[t], (_, rms[t]) = move(params, g[t - 1], actions[:, t])
+    return g.swapaxes(0, 1).copy(), (g, rms)
 
 
 def path_integrate_backward(params, dg, actions, cache):  # (B, T, G) -> {W, g0}
@@ -170,9 +168,8 @@ def path_integrate_backward(params, dg, actions, cache):  # (B, T, G) -> {W, g0}
     For no later g depends on the length of g_{t-1}: what comes back is perpendicular to it. So norm_backward takes the
     dg of all steps at once.
     """
-    g, caches = cache
-    z, rms = (np.stack(parts) for parts in zip(*((z, rms) for z, (_, rms) in caches)))
-    dz, by = norm_backward(dg.swapaxes(0, 1).copy(), (g, g.dtype.type(1))), slope(params, z) / rms
+    g, rms = cache
+    dz, by = norm_backward(dg.swapaxes(0, 1), (g, g.dtype.type(1))), slope(params, g) / rms
     moves, rows, W_T = actions.T, np.arange(len(actions)), params["W"].swapaxes(1, 2).copy()
     for t in reversed(range(len(g))):
         dz[t] *= by[t]
