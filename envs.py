@@ -43,17 +43,18 @@ class World:
         if next_state.ndim != 2 or next_state.size == 0 or not np.issubdtype(next_state.dtype, np.integer):
             raise ValueError(f"next_state must be integers of shape (N, A), got {next_state.dtype} {next_state.shape}")
         N, A = next_state.shape
-        if not all(isinstance(v, (tuple, list)) for v in (self.actions, self.loop)) or set(self.loop) - {*self.actions}:
-            raise ValueError(f"loop must be a tuple of names in the tuple actions {self.actions}, got {self.loop}")
+        if not isinstance(self.actions, (tuple, list)) or not all(isinstance(name, str) for name in self.actions):
+            raise ValueError(f"actions must be a tuple of names, got {brief(self.actions)}")
+        check_moves("loop", self.loop, self)
         if next_state.min() < -1 or next_state.max() >= N:
             raise ValueError(f"next_state must lie in -1..{N - 1}, got {next_state.min()}..{next_state.max()}")
         if (next_state < 0).all(axis=1).any():
             raise ValueError(f"next_state leaves no move at state {(next_state < 0).all(axis=1).argmax()}")
         if len(set(self.actions)) != A or len(self.actions) != A or xy.shape != (N, 2) or not np.isfinite(xy).all():
-            raise ValueError(f"next_state {N, A} needs {A} actions and xy {N, 2}, got {self.actions}, {xy.shape}")
+            raise ValueError(f"next_state {N, A} needs {A} names and finite xy {N, 2}, got {self.actions}, {xy.shape}")
         look = np.arange(N) if self.look is None else as_array("look", self.look)
         if look.shape != (N,) or look.dtype.kind not in "iu" or not 0 <= look.min() <= look.max() < N:
-            raise ValueError(f"look must be {N} integers in 0..{N - 1}, got {self.look!r}")
+            raise ValueError(f"look must be {N} integers in 0..{N - 1}, got {brief(self.look)}")
         for field, array in (("next_state", next_state), ("xy", xy), ("look", look)):
             array.setflags(write=False)
             object.__setattr__(self, field, array)
@@ -84,6 +85,7 @@ class World:
 def grid(height, width=None, torus=False):
     """A height x width grid with moves North, East, South, West; a torus wraps round. Row 0 is the southernmost."""
     width = height if width is None else width
+    check_type("torus", torus, bool)
     check_size("height", height, 2)
     check_size("width", width, 2)
     check_size("height * width", height * width, 4)
@@ -180,8 +182,7 @@ WORLDS = {
 
 def make(name, size=None):
     """The world of that name in WORLDS; size is its first argument, by default the one given there."""
-    if name not in list(WORLDS):
-        raise ValueError(f"name must be one of {tuple(WORLDS)}, got {name!r}")
+    check_choice("name", name, *WORLDS)
     build, usual_size = WORLDS[name]
     return build(usual_size if size is None else size)
 
@@ -195,79 +196,6 @@ def _lattice(name, x, y, moves, loop, wrap=None):
             target = (px + dx, py + dy) if wrap is None else ((px + dx) % wrap[0], (py + dy) % wrap[1])
             next_state[state, a] = place.get(target, -1)
     return World(name, tuple(moves), next_state, np.c_[x, y], loop)
-
-
-def check_size(name, value, least, most=10**6):
-    """Raise ValueError, naming the argument, unless value is an integer in least..most: more would never end."""
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
-    if value > most:
-        raise ValueError(f"{name} must be an integer of at most {most}, got {value!r}")
-
-
-def check_number(name, value, least, most=np.inf):
-    """Raise ValueError, naming the argument, unless value is a finite number in least..most."""
-    if not isinstance(value, Real) or not least <= value <= most or value == np.inf:
-        raise ValueError(f"{name} must be a finite number in {least}..{most}, got {value!r}")
-
-
-def check_type(name, value, kind):
-    """Raise ValueError, naming the argument, unless value is a `kind`."""
-    if not isinstance(value, kind):
-        raise ValueError(f"{name} must be a {kind.__name__}, got {value if np.isscalar(value) else type(value)!r}")
-
-
-def check_moves(name, moves, world):
-    """Raise ValueError, naming the argument, unless moves are names of the world's."""
-    if not isinstance(moves, (tuple, list)) or any(move not in world.actions for move in moves):
-        raise ValueError(f"{name} must be among {world.actions}, got {moves!r}")
-
-
-def check_walk(walk):
-    """Raise ValueError unless walk has all that a Walk has."""
-    if not all(hasattr(walk, field) for field in Walk._fields):
-        raise ValueError(f"walk must be a Walk, got {type(walk).__name__}")
-
-
-def as_array(name, value, dtype=None, kinds="biuf"):
-    """value as a new array; ValueError, naming the argument, where it is none of numbers."""
-    try:
-        array = np.array(value, dtype)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be an array of numbers: {error}") from error
-    if array.dtype.kind not in kinds:
-        raise ValueError(f"{name} must be an array of numbers, got {array.dtype} {array.shape}")
-    return array
-
-
-def check_file(name, path, *endings):
-    """Raise ValueError, naming the argument, unless path is None, or names a file that can be written.
-
-    It fails before hours of training, not after. endings: those it may have.
-    """
-    if path is None:
-        return
-    if endings and not str(path).lower().endswith(endings):
-        raise ValueError(f"{name} must end in one of {endings}, got {path!r}")
-    try:
-        write(f"{path}.try", lambda file: None)
-        os.remove(f"{path}.try")
-    except OSError as error:
-        raise ValueError(f"{name} must be a file that can be written, got {path!r}: {error.strerror}") from error
-
-
-def write(path, draw):
-    """Let draw(file) write a file and then put it at `path`, so that what was there is lost only to what is whole."""
-    if not isinstance(path, (str, os.PathLike)) or (os.path.exists(path) and not os.path.isfile(path)):
-        raise ValueError(f"path must be the name of a file, got {path!r}")
-    part = f"{os.fspath(path)}.part"
-    try:
-        with open(part, "wb") as file:
-            draw(file)
-        os.replace(part, path)
-    finally:
-        if os.path.exists(part):
-            os.remove(part)
 
 
 # ----------------------------------------------------------------------------------------------------- walks
@@ -299,10 +227,9 @@ def walk(rng, world, batch, steps, n_obs, repeat=0.3, start=None):
     check_type("world", world, World)
     for name, value, least in (("batch", batch, 1), ("steps", steps, 1), ("n_obs", n_obs, 1)):
         check_size(name, value, least)
-    if not isinstance(repeat, Real) or not 0 <= repeat <= 1:
-        raise ValueError(f"repeat must be a probability in 0..1, got {repeat!r}")
-    if start is not None and start not in range(world.n_states):
-        raise ValueError(f"start must be a state in 0..{world.n_states - 1}, got {start!r}")
+    check_number("repeat", repeat, 0, 1)
+    if start is not None:
+        check_size("start", start, 0, world.n_states - 1)
     N, next_state = world.n_states, world.next_state
     is_open = next_state >= 0
     open_moves, n_open = np.argsort(~is_open, axis=1, kind="stable"), is_open.sum(axis=1)  # open ones first
@@ -330,7 +257,7 @@ def walk_by_hand(world, observations, actions, start=None):
     check_type("world", world, World)
     for name, value in (("observations", observations), ("actions", actions)):
         if not isinstance(value, (tuple, list)) or not all(isinstance(item, Hashable) for item in value):
-            raise ValueError(f"{name} must be a list of names, got {value!r}")
+            raise ValueError(f"{name} must be a list of names, got {brief(value)}")
     if len(actions) != len(observations) - 1:
         raise ValueError(f"actions must be one fewer than the {len(observations)} observations, got {len(actions)}")
     check_moves("actions", actions, world)
@@ -385,7 +312,8 @@ def _earlier(keys, n_keys):  # (B, T) in 0..n_keys-1 -> (B, T) bool
 
 def chance(walk, n_obs):  # -> (B, T)
     """Probability that a guess among n_obs kinds is right: 1/S."""
-    return np.full(np.shape(walk.states), _guess(walk, n_obs))
+    guess = _guess(walk, n_obs)
+    return np.full(walk.states.shape, guess)
 
 
 def edge_agent(walk, n_obs):  # -> (B, T)
@@ -424,10 +352,13 @@ def accuracy(right, walk):  # (B, T) -> revisits, zero-shot
 def table(world, walks, n_obs, name, rights):  # -> str
     """Accuracy of a model beside the reference agents: rights[i] (B, T) says where it was right on walks[i]."""
     check_type("world", world, World)
-    for items, kind in ((walks, "walks"), (rights, "rights")):
-        check_type(kind, items, list)
+    check_type("name", name, str)
+    check_type("walks", walks, list)
+    check_type("rights", rights, list)
     if not 0 < len(walks) == len(rights):
         raise ValueError(f"rights must be one a walk, and at least one, got {len(rights)} for {len(walks)} walks")
+    for walk in walks:
+        check_walk(walk)
     agents = {"chance": chance, "edge agent": edge_agent, "node agent": node_agent}
     rows = {agent: [right(walk, n_obs) for walk in walks] for agent, right in agents.items()} | {name: rights}
     title = f"{world.name}, {world.n_states} states"
@@ -459,3 +390,102 @@ def rate_maps(activity, states, n_states):  # (B, T, U), (B, T) -> (U, N)
     np.add.at(total, states, activity)
     visits = np.bincount(states.ravel(), minlength=n_states)
     return np.where(visits > 0, total.T / np.maximum(visits, 1), np.nan)
+
+
+# -------------------------------------------------------------------------------------------------- what may be given
+
+
+def check_size(name, value, least, most=10**6):
+    """Raise ValueError, naming the argument, unless value is an integer in least..most: more would never end."""
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{name} must be an integer of at least {least}, got {brief(value)}")
+    if value > most:
+        raise ValueError(f"{name} must be an integer of at most {most}, got {brief(value)}")
+
+
+def check_number(name, value, least, most=np.inf):
+    """Raise ValueError, naming the argument, unless value is a finite number in least..most."""
+    if not isinstance(value, Real) or not least <= value <= most or value == np.inf:
+        raise ValueError(f"{name} must be a finite number in {least}..{most}, got {brief(value)}")
+
+
+def check_type(name, value, kind):
+    """Raise ValueError, naming the argument, unless value is a `kind`."""
+    if not isinstance(value, kind):
+        raise ValueError(f"{name} must be a {kind.__name__}, got {brief(value)}")
+
+
+def check_choice(name, value, *choices):
+    """Raise ValueError, naming the argument, unless value is one of the choices."""
+    if not isinstance(value, type(choices[0])) or value not in choices:
+        raise ValueError(f"{name} must be one of {choices}, got {brief(value)}")
+
+
+def check_moves(name, moves, world):
+    """Raise ValueError, naming the argument, unless moves are names of the world's."""
+    if not isinstance(moves, (tuple, list)) or any(not isinstance(m, str) or m not in world.actions for m in moves):
+        raise ValueError(f"{name} must be among {world.actions}, got {brief(moves)}")
+
+
+def check_walk(walk):
+    """Raise ValueError unless walk has all that a Walk has."""
+    if not all(hasattr(walk, field) for field in Walk._fields):
+        raise ValueError(f"walk must be a Walk, got {brief(walk)}")
+
+
+def as_array(name, value, dtype=None, kinds="biuf"):
+    """value as a new array; ValueError, naming the argument, where it is none of numbers."""
+    try:
+        array = np.array(value, dtype)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{name} must be an array of numbers, got {brief(value)}: {error}") from error
+    if array.dtype.kind not in kinds:
+        raise ValueError(f"{name} must be an array of numbers, got {brief(array)}")
+    return array
+
+
+def check_finite(name, value, *shapes):  # -> array
+    """value as an array; ValueError, naming the argument, unless it is finite numbers, of one of any shapes given."""
+    array = as_array(name, value, kinds="biufc")
+    if shapes and array.shape not in shapes:
+        raise ValueError(f"{name} must have the shape {' or '.join(map(str, shapes))}, got {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite, got NaN or infinity")
+    return array
+
+
+def brief(value):  # -> str
+    """What was given, in one short line."""
+    is_array = isinstance(value, np.ndarray) and value.ndim
+    text = f"{value.dtype} {value.shape}" if is_array else " ".join(repr(value).split())
+    return text if len(text) < 100 else f"{text[:96]} ..."
+
+
+def check_file(name, path, *endings):
+    """Raise ValueError, naming the argument, unless path is None, or names a file that can be written.
+
+    It fails before hours of training, not after. endings: those it may have.
+    """
+    if path is None:
+        return
+    if endings and not str(path).lower().endswith(endings):
+        raise ValueError(f"{name} must end in one of {endings}, got {path!r}")
+    try:
+        write(f"{path}.try", lambda file: None)
+        os.remove(f"{path}.try")
+    except OSError as error:
+        raise ValueError(f"{name} must be a file that can be written, got {path!r}: {error.strerror}") from error
+
+
+def write(path, draw):
+    """Let draw(file) write a file and then put it at `path`, so that what was there is lost only to what is whole."""
+    if not isinstance(path, (str, os.PathLike)) or not str(path) or (os.path.exists(path) and not os.path.isfile(path)):
+        raise ValueError(f"path must be the name of a file, got {brief(path)}")
+    part = f"{os.fspath(path)}.part"
+    try:
+        with open(part, "wb") as file:
+            draw(file)
+        os.replace(part, path)
+    finally:
+        if os.path.exists(part):
+            os.remove(part)

@@ -40,15 +40,13 @@ def init_params(rng, n_actions, n_obs, G=64, C=SENSES, activation="linear", turn
     linear, 0 for relu; gate (3,), see correct. C = S senses (TEM-t) are coded one-hot, fewer (TEM) two-hot. `memory`
     goes to init_memory.
     """
-    if activation not in ("linear", "relu"):
-        raise ValueError(f"activation must be 'linear' or 'relu', got {activation!r}")
+    envs.check_choice("activation", activation, "linear", "relu")
+    envs.check_choice("dtype", dtype, np.float32, np.float64, float)
     C = n_obs if C is None else C
     for name, value in (("n_actions", n_actions), ("n_obs", n_obs), ("G", G), ("C", C)):
         envs.check_size(name, value, 1)
     envs.check_type("rng", rng, np.random.Generator)
     envs.check_number("turn", turn, 0)
-    if dtype not in (np.float32, np.float64, float):
-        raise ValueError(f"dtype must be np.float32 or np.float64, got {dtype!r}")
     I, noise = np.eye(G), rng.normal(size=(n_actions, G, G)) / np.sqrt(G)
     skew = turn * (noise - noise.swapaxes(1, 2)) / np.sqrt(8)
     params = {
@@ -76,12 +74,9 @@ def check_params(params):
     """Raise ValueError unless params are finite numbers of the names and shapes that init_params gives."""
     names = ("W", "D", "g0", "b", "leak", "gate", *init_memory())
     if not isinstance(params, dict) or not params.keys() >= {*names}:
-        got = sorted(params) if isinstance(params, dict) else type(params).__name__
-        raise ValueError(f"params must be a dict of {sorted(names)}, got {got}")
-    arrays = {name: envs.as_array(name, value, kinds="biufc") for name, value in params.items()}
-    for name, array in arrays.items():
-        if not np.isfinite(array).all():
-            raise ValueError(f"params must be finite, got NaN or infinity in {name}")
+        got = sorted(params) if isinstance(params, dict) else params
+        raise ValueError(f"params must be a dict of {sorted(names)}, got {envs.brief(got)}")
+    arrays = {name: envs.check_finite(f"params[{name!r}]", value) for name, value in params.items()}
     (A, G), (C, S) = ((*arrays[name].shape, 0, 0)[:2] for name in "WD")
     shapes = [(A, G, G), (C, S), (G,), (S,), (), (3,)] + [()] * (len(names) - 6)
     wrong = [f"{n} {arrays[n].shape}" for n, shape in zip(names, shapes) if arrays[n].shape != shape or 0 in shape]
@@ -105,7 +100,7 @@ def load(path):  # -> dict
     except FileNotFoundError:
         raise
     except Exception as error:  # np.load and zipfile raise a dozen kinds
-        raise ValueError(f"path must be an .npz file written by save, got {str(path)!r}: {error}") from error
+        raise ValueError(f"path must be an .npz file written by save, got {envs.brief(path)}: {error}") from error
     return params
 
 
@@ -191,7 +186,7 @@ def init_memory(beta=0.5, same=1.0):
     """The memory's own parameters: log_beta, the sharpness of attention; same, see is_new."""
     envs.check_number("beta", beta, EPS)
     envs.check_number("same", same, -1)
-    return {"log_beta": np.log(beta), "same": same}
+    return {"log_beta": np.log(float(beta)), "same": same}
 
 
 def cue(params, g):  # (B, Q, G) -> (B, Q, G)
@@ -416,30 +411,24 @@ def check(params, actions, observations, revisit=None, landmarks=True, noise=Non
     """Raise ValueError, naming the argument, unless these are B walks that params can read."""
     check_params(params)
     envs.check_type("landmarks", landmarks, bool)
-    if noise is not None and (not landmarks or np.shape(noise) != (*np.shape(actions), len(params["g0"]))):
-        raise ValueError(f"noise must be (B, T, G), and come with landmarks, got {np.shape(noise)}, {landmarks=}")
-    check_noise(noise)
     (A, _, _), (_, S) = params["W"].shape, params["D"].shape
     for name, value, kinds in (("actions", actions, A), ("observations", observations, S)):
         if not isinstance(value, np.ndarray) or value.ndim != 2 or value.size == 0 or value.dtype.kind not in "iu":
-            got = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
-            raise ValueError(f"{name} must be a non-empty (B, T) array of integers, got {got}")
+            raise ValueError(f"{name} must be a non-empty (B, T) array of integers, got {envs.brief(value)}")
         used = value[:, 1:] if name == "actions" else value
         if used.size and not 0 <= used.min() <= used.max() < kinds:
             raise ValueError(f"{name} must lie in 0..{kinds - 1}, got {used.min()}..{used.max()}")
     if (actions[:, 0] != -1).any():
         raise ValueError(f"actions must be -1 at step 0, where the walk begins, got {actions[:, 0]}")
     for name, value in (("observations", observations), ("revisit", revisit)):
-        if value is not None and np.shape(value) != actions.shape:
+        if value is not None and envs.as_array(name, value).shape != actions.shape:
             raise ValueError(f"{name} must have the shape of actions {actions.shape}, got {np.shape(value)}")
     if revisit is not None and np.asarray(revisit).dtype != bool:
         raise ValueError(f"revisit must be true and false, got {np.asarray(revisit).dtype}")
-
-
-def check_noise(noise):
-    """Raise ValueError unless noise is finite numbers, or None."""
-    if noise is not None and (np.asarray(noise).dtype.kind not in "iufc" or not np.isfinite(noise).all()):
-        raise ValueError(f"noise must be finite numbers, got {np.asarray(noise).dtype}, or NaN or infinity")
+    if noise is not None:
+        envs.check_finite("noise", noise, (*actions.shape, len(params["g0"])))
+        if not landmarks:
+            raise ValueError("noise must come with landmarks, got landmarks=False")
 
 
 # ------------------------------------------------------------- landmarks, step by step [W22, appendix; W20, inference]
@@ -457,8 +446,8 @@ def begin(params, B, rows=64):  # -> state
 
 def expect(params, state, a, noise=0):  # state, (B,), (B, G) -> logits (B, S), state
     """Take move a (any at the first step, where the walk begins), and say what will be seen. noise is added to g."""
-    check_stream("a", a, state, params["W"])
-    check_noise(noise)
+    check_stream(params, state, "a", a, "W")
+    noise = envs.check_finite("noise", noise, (), (len(a), len(params["g0"])))
     if state["t"]:
         g, move_cache = move(params, state["g"], a)
     else:
@@ -477,7 +466,7 @@ def see(params, state, o):  # state, (B,) -> state
 
     The memory of the state that came in is written to: go on with the one that is returned.
     """
-    check_stream("o", o, state, params["b"])
+    check_stream(params, state, "o", o, "b")
     if "o" in state.get("step", {"o": None}):
         raise ValueError("see must follow expect: the move comes first")
     o, step, memory, count, rows = np.asarray(o), state["step"], state["memory"], state["count"], np.arange(len(o))
@@ -500,18 +489,20 @@ def see(params, state, o):  # state, (B,) -> state
     return {**state, "t": state["t"] + 1, "g": corrected, "count": count + new, "memory": memory, "step": step}
 
 
-def check_stream(name, value, state, rows):
-    """Raise ValueError, naming the argument, unless value is an integer for each agent of the state, a row of `rows`.
+def check_stream(params, state, name, value, rows):
+    """Raise ValueError, naming the argument, unless value is an integer for each agent: a row of params[rows].
 
-    A first move may be any integer.
+    A first move may be any integer. What check_params looks at is looked at by begin alone, not at every step.
     """
+    if not isinstance(params, dict) or rows not in params:
+        raise ValueError(f"params must be what begin was given, got {envs.brief(params)}")
     if not isinstance(state, dict) or not state.keys() >= {"t", "count", "stored_at", "memory"}:
-        raise ValueError(f"state must be what begin, expect or see returned, got {type(state).__name__}")
-    shape, kinds = state["count"].shape, None if name == "a" and not state["t"] else len(rows)
-    if np.shape(value) != shape or np.asarray(value).dtype.kind not in "iu":
-        raise ValueError(f"{name} must be integers of shape {shape}, got {np.shape(value)}")
-    if kinds is not None and not 0 <= np.min(value) <= np.max(value) < kinds:
-        raise ValueError(f"{name} must lie in 0..{kinds - 1}, got {np.min(value)}..{np.max(value)}")
+        raise ValueError(f"state must be what begin, expect or see returned, got {envs.brief(state)}")
+    array, shape, first = envs.as_array(name, value), state["count"].shape, name == "a" and not state["t"]
+    if array.shape != shape or array.dtype.kind not in "iu":
+        raise ValueError(f"{name} must be integers of shape {shape}, got {envs.brief(array)}")
+    if not first and not 0 <= array.min() <= array.max() < len(params[rows]):
+        raise ValueError(f"{name} must lie in 0..{len(params[rows]) - 1}, got {array.min()}..{array.max()}")
 
 
 def correct(params, g, found, seen):  # (B, G), (B, G), (B,) -> (B, G)
@@ -620,6 +611,7 @@ def train(rng, worlds, params, updates=1000, batch=32, steps=128, growth=0.3, ra
     for name, value in (("growth", growth), ("rate", rate)):
         envs.check_number(name, value, 0)
     envs.check_type("landmarks", landmarks, bool)
+    envs.check_type("quiet", quiet, bool)
     np.empty(31 << 20, np.uint8)  # freed at once: glibc then keeps freed memory for the next update
     state, history = {}, {"loss": [], "accuracy": [], "steps": []}
     bar = tqdm(range(updates), desc=NAME, disable=quiet, mininterval=0.5)
@@ -645,7 +637,7 @@ def train(rng, worlds, params, updates=1000, batch=32, steps=128, growth=0.3, ra
 def check_worlds(params, worlds):
     """Raise ValueError where there is no world, or one whose moves are not as many as params has W_a."""
     check_params(params)
-    A, got = len(params["W"]), [world.n_actions if isinstance(world, envs.World) else world for world in worlds]
+    A, got = len(params["W"]), [world.n_actions if isinstance(world, envs.World) else None for world in worlds]
     if not got or any(n != A for n in got):
         raise ValueError(f"worlds must each have the {A} actions of params, got {got}")
 

@@ -60,7 +60,7 @@ def overview(rng, model, params, history, world):
     """One picture: the learning curve (where there was one), a walk in its world, the units with the clearest maps."""
     model.check_worlds(params, [world])
     if history is not None and not (isinstance(history, dict) and history.keys() >= {"accuracy", "steps"}):
-        raise ValueError(f"history must be what {model.NAME}'s train returned, or None, got {history!r}")
+        raise ValueError(f"history must be what {model.NAME}'s train returned, or None, got {envs.brief(history)}")
     fig = plt.figure(figsize=(12, 3.6), layout="constrained")
     left, middle, right = fig.subfigures(1, 3, width_ratios=[1.1, 0.9, 1.7])
     ax = left.subplots()

@@ -207,7 +207,7 @@ def test_noise_of_another_shape_or_without_landmarks_is_named(model):
             lambda **options: model.gradients(params, *walk[1:4], **options),
             lambda **options: model.evaluate(params, walk, **options),
         ):
-            with pytest.raises(ValueError, match=r"noise must be \(B, T, G\), and come with landmarks"):
+            with pytest.raises(ValueError, match=r"noise must (have the shape \(2, 5, 8\)|come with landmarks), got"):
                 call(noise=noise, landmarks=landmarks)
 
 
@@ -229,7 +229,7 @@ def test_bad_streams_are_named(model):
         (lambda: model.begin(params, 0), "B must be an integer of at least 1, got 0"),
         (lambda: model.see(params, state, np.array([5])), "o must lie in 0..4, got 5"),
         (lambda: model.expect(params, seen, np.array([2])), "a must lie in 0..1, got 2"),
-        (lambda: model.expect(params, seen, np.array([0, 1])), r"a must be integers of shape \(1,\), got \(2,\)"),
+        (lambda: model.expect(params, seen, np.array([0, 1])), r"a must be integers of shape \(1,\), got int64 \(2,\)"),
         (lambda: model.see(params, seen, np.array([1])), "see must follow expect"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -531,7 +531,7 @@ def test_bad_walks_are_named(model):
 
     for arguments, message in (
         ((a[0], o[0]), r"actions must be a non-empty \(B, T\) array of integers, got int64 \(6,\)"),
-        ((a.tolist(), o), "actions must be .* got list"),
+        ((a.tolist(), o), r"actions must be .* got \[\[-1, "),
         ((a.astype(float), o), "actions must be .* got float64"),
         ((a[:0], o[:0]), r"actions must be a non-empty .*\(0, 6\)"),
         ((a, o[:, :3]), r"observations must have the shape of actions \(2, 6\), got \(2, 3\)"),
@@ -548,7 +548,7 @@ def test_bad_walks_are_named(model):
             model.gradients(params, *arguments, revisit)
     with pytest.raises(ValueError, match=r"revisit must have the shape of actions \(2, 6\), got \(2, 5\)"):
         model.gradients(params, a, o, revisit[:, 1:])
-    with pytest.raises(ValueError, match="params must be finite, got NaN or infinity in W"):
+    with pytest.raises(ValueError, match=r"params\['W'\] must be finite, got NaN or infinity"):
         model.forward({**params, "W": changed(params["W"], (0, 0, 0), np.nan)}, a, o)
 
 
@@ -557,7 +557,7 @@ def test_bad_settings_are_named(model):
     rng = np.random.default_rng(0)
     params = model.init_params(rng, 4, 5, 6)
     for call, message in (
-        (lambda: model.init_params(rng, 4, 5, activation="tanh"), "activation must be 'linear' or 'relu', got 'tanh'"),
+        (lambda: model.init_params(rng, 4, 5, activation="tanh"), "activation must be one of .*, got 'tanh'"),
         (lambda: model.init_params(rng, 4, 45, C=9), "C must be n_obs = 45 .* got 9"),
         (lambda: model.init_params(rng, 0, 5), "n_actions must be an integer of at least 1, got 0"),
         (lambda: model.init_params(rng, 4, 5, G=0), "G must be an integer of at least 1, got 0"),
