@@ -471,6 +471,8 @@ def check_file(name, path, *endings):
     if endings and not str(path).lower().endswith(endings):
         raise ValueError(f"{name} must end in one of {endings}, got {path!r}")
     try:
+        if not path or os.path.isdir(path):
+            raise IsADirectoryError(21, "not the name of a file")
         write(f"{path}.try", lambda file: None)
         os.remove(f"{path}.try")
     except OSError as error:
