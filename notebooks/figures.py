@@ -56,13 +56,25 @@ def position_maps(rng, model, params, world, batch=64, steps=64):
     return envs.rate_maps(model.path_integrate(params, walk.actions)[0], walk.states, world.n_states)
 
 
+IDENTITY = {  # notebooks/03_from_hebb_to_attention.ipynb, rungs 1, 4 and 6
+    "TEM: Hebbian synapses M": r"$q\,M \;=\; q\,\sum_\tau \eta\,p_\tau^\top p_\tau,\quad p = g \otimes x$",
+    "move the bracket: linear attention": r"$=\;\sum_\tau \eta\,(q \cdot p_\tau)\,p_\tau"
+    r" \;=\; \sum_\tau \eta\,(g \cdot g_\tau)\,(1 \cdot x_\tau)\,p_\tau$",
+    "change the kernel: TEM-t, a transformer": r"$\longrightarrow\quad \mathrm{softmax}(\beta\,g\,G^\top)\,X$",
+}
+
+
 def overview(rng, model, params, history, world):
-    """One picture: the learning curve (where there was one), a walk in its world, the units with the clearest maps."""
+    """One picture: the learning curve (where there was one), a walk in its world, the units with the clearest maps.
+
+    Below them, in three steps, why TEM and a transformer are the same idea.
+    """
     model.check_worlds(params, [world])
     if history is not None and not (isinstance(history, dict) and history.keys() >= {"accuracy", "steps"}):
         raise ValueError(f"history must be what {model.NAME}'s train returned, or None, got {envs.brief(history)}")
-    fig = plt.figure(figsize=(12, 3.6), layout="constrained")
-    left, middle, right = fig.subfigures(1, 3, width_ratios=[1.1, 0.9, 1.7])
+    fig = plt.figure(figsize=(12, 4.6), layout="constrained")
+    top, bottom = fig.subfigures(2, 1, height_ratios=[3.6, 0.8])
+    left, middle, right = top.subfigures(1, 3, width_ratios=[1.1, 0.9, 1.7])
     ax = left.subplots()
     ax.set(xlabel="update", ylabel="share of revisits predicted", ylim=(0, 1.02))
     if history is None:
@@ -82,4 +94,7 @@ def overview(rng, model, params, history, world):
         draw_map(ax, world, maps[unit])
         ax.set_title(f"unit {unit}", fontsize=8)
     right.suptitle("position units: mean activity in each place")
+    for x, (name, formula) in zip((0.14, 0.5, 0.86), IDENTITY.items()):
+        bottom.text(x, 0.75, name, ha="center", va="center", fontsize=11)
+        bottom.text(x, 0.32, formula, ha="center", va="center", fontsize=13)
     return fig
