@@ -101,6 +101,11 @@ def is_tem(params):
     return "log_eta" in params
 
 
+def has_attractor(params):
+    """Whether TEM recalls by more than one linear step: then no form without conjunctions is the same."""
+    return is_tem(params) and bool(params["K"] != 1 or params["kappa"] or params["squash"])
+
+
 def remember(params, g, walk):  # (B, T, G) -> codes, each (B, T, N_r), and new (B, T)
     """Position: g in TEM, its z-score in TEM-t. Contexts: one-hot. Sense: its code. new: as is_new of temt.py."""
     position, cache = (g, None) if is_tem(params) else temt.cue(params, g)
@@ -170,12 +175,16 @@ def weigh_temt_backward(params, dweights, m, asked, cache):  # (B, Q, n) -> {reg
 def recall(params, cues, asked, memory, age):  # {region: (B, Q, N_r)}, ..., (Q, n) or (B, Q, n) -> (B, Q, N_asked)
     """m_r = z_r Z_r^T for every cue;  u = weigh(m) Z_asked, the Z stored;  r = u, in TEM u / |u|.
 
+    A TEM with an attractor recalls by recall_units, from the conjunctions of what is stored.
     age: how many steps ago each memory was stored, as a query sees it; <= 0: not stored. No memory recalls zeros.
     Raises ValueError where there is no cue, one for a region that is not stored, or one for the region that is asked.
     """
     sizes = {name: z.shape[-1] for name, z in memory.items() if name != "new"}
     if asked not in sizes or asked in cues or not cues or not cues.keys() <= sizes.keys():
         raise ValueError(f"asked must be one of {list(sizes)} and cues some of the others, got {asked!r}, {list(cues)}")
+    if has_attractor(params):
+        p = bind({name: memory[name] for name in sizes})
+        return recall_units({**params, "hebbian": 0}, cues, asked, sizes, {"p": p}, age)
     cues = fill(cues, sizes) if is_tem(params) else cues
     m = {name: z @ memory[name].swapaxes(1, 2) for name, z in cues.items()}
     weights, weighed = (weigh_tem if is_tem(params) else weigh_temt)(params, m, asked, age)
@@ -187,6 +196,10 @@ def recall(params, cues, asked, memory, age):  # {region: (B, Q, N_r)}, ..., (Q,
 
 def recall_backward(params, dr, asked, memory, age, cache):  # (B, Q, N_asked) -> dcues, dmemory, dparams
     """du as of unit;  dweights = du Z_asked^T;  dz_r = dm_r Z_r;  dZ_r = dm_r^T z_r;  dZ_asked += weights^T du."""
+    if has_attractor(params):
+        attention, codes = {**params, "hebbian": 0}, {name: z for name, z in memory.items() if name != "new"}
+        dcues, dmemory, dparams = recall_units_backward(attention, dr, asked, cache["memory"], age, cache)
+        return dcues, {name: unbind(dmemory["p"], codes, name) for name in codes}, dparams
     du = unit_backward(dr, cache["normed"]) if is_tem(params) else dr
     weigh_backward = weigh_tem_backward if is_tem(params) else weigh_temt_backward
     dweights = du @ memory[asked].swapaxes(1, 2)
@@ -266,7 +279,7 @@ def recall_units(params, cues, asked, sizes, memory, age):  # {region: (B, Q, N_
         h, slope = tem.f_p(params, params["kappa"] * h + hM)
         steps.append((cache, slope))
     r, normed = unit(some * unbind(h, z, asked))
-    return r, {"z": z, "h": h, "steps": steps, "some": some, "normed": normed}
+    return r, {"z": z, "h": h, "steps": steps, "some": some, "normed": normed, "memory": memory}
 
 
 def recall_units_backward(params, dr, asked, memory, age, cache):  # (B, Q, N_asked) -> dcues, dmemory, dparams
@@ -342,15 +355,18 @@ def train(rng, params, draw, gradients=gradients, updates=1000, steps=128, growt
     return params, accuracies
 
 
-def reinstate(params, walk, asked):  # -> right (B, T), determined (B, T)
+def reinstate(params, walk, asked, block=32):  # -> right (B, T), determined (B, T)
     """After the walk: from all other regions of a step, is the one that is asked recalled?
 
     right: the stored code nearest to what is recalled stands for the same thing; nearest by the size of the cosine, as
     synapses keep no sign. determined: nothing else was stored with the same others, so that it could be known.
     """
     memory, _ = remember(params, temt.path_integrate(params, walk.actions)[0], walk)
-    age = np.repeat(memory["new"][:, None], walk.states.shape[1], axis=1).astype(int)
-    r, _ = recall(params, {k: z for k, z in memory.items() if k not in (asked, "new")}, asked, memory, age)
+    age, r = np.repeat(memory["new"][:, None], walk.states.shape[1], axis=1).astype(int), np.empty_like(memory[asked])
+    for start in range(0, r.shape[1], block):
+        now = slice(start, start + block)
+        cues = {name: z[:, now] for name, z in memory.items() if name not in (asked, "new")}
+        r[:, now], _ = recall(params, cues, asked, memory, age[:, now])
     cosine = r @ unit(memory[asked])[0].swapaxes(1, 2)
     nearest = np.where(age > 0, abs(cosine), -1).argmax(axis=-1)
     things = {"position": walk.states, "sense": walk.observations}

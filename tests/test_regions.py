@@ -252,8 +252,6 @@ def test_two_regions_are_the_model_itself(model, data):
     """No context: loss, gradients and what is right are those of tem.py and temt.py; with products or with sums."""
     _, world, S, walk = data.draw(walks(kinds=st.just(())))
     options, rng = memory_options(model, data.draw), np.random.default_rng(0)
-    if model is tem:
-        options |= {"K": 1, "kappa": 0.0, "squash": False}
     params = generic(model.init_params(rng, world.n_actions, S, 6, S, dtype=float, **options), rng)
     both = params | ({"log_gamma": np.array(0.3), "product": np.array(1.0)} if model is temt else {})
     loss, grads, right = regions.gradients(both, walk)
@@ -433,7 +431,8 @@ def test_what_is_determined_is_that_of_a_slow_list(drawn):
     things = {"position": walk.states, "sense": walk.observations}
     things |= {f"context {v + 1}": walk.contexts[..., v] for v in range(len(walk.kinds))}
     for asked in things:
-        _, determined = regions.reinstate(params, walk, asked)
+        right, determined = regions.reinstate(params, walk, asked)
+        assert (right == regions.reinstate(params, walk, asked, block=4)[0]).all()
         for b, row in enumerate(determined):
             steps = [{name: thing[b, t] for name, thing in things.items()} for t in range(len(row))]
             for t, step in enumerate(steps):
