@@ -3,7 +3,8 @@
 Rate maps are (U, N), as envs.rate_maps gives them: NaN, or anything not finite, is a place never visited. xy (N, 2)
 says where the places are, on a square or a hexagonal lattice. A score is one number a unit: 0 for a constant map, NaN
 for a map with too few visited places (fewer than LEAST; for place_score, none). Nothing passed in is changed.
-[W20] Whittington et al., Cell 2020; [W22] Whittington et al., ICLR 2022.
+[W20] Whittington et al., Cell 2020; [W22] Whittington et al., ICLR 2022; [S06] Sargolini et al., Science 2006;
+[K12] Krupic et al., Science 2012; [B18] Banino et al., Nature 2018.
 
 Glossary: U, V units, N places, L lags, R circles, D directions, F wave vectors.
 """
@@ -19,7 +20,7 @@ DEGREES = 5  # between the directions in which an autocorrelogram is sampled
 
 
 def autocorrelogram(maps, xy):  # (U, N), (N, 2) -> (L, 2), (U, L)
-    """Lags, and Pearson's correlation of each map with itself moved by each lag, -1 to 1.
+    """Lags, and Pearson's correlation of each map with itself moved by each lag, -1 to 1 [S06].
 
     The lags are all differences of two places. Mean and spread are those of the overlap at that lag, in which both
     places of a pair were visited. 1 at lag 0; NaN below LEAST pairs, or where either side of the overlap varies by less
@@ -40,7 +41,7 @@ def autocorrelogram(maps, xy):  # (U, N), (N, 2) -> (L, 2), (U, L)
 
 
 def grid_score(maps, xy):  # (U, N), (N, 2) -> (U,)
-    """Hexagonal symmetry: min(r60, r120) - max(r30, r90, r150), -2 to 2; ideal maps have about 1.3.
+    """Hexagonal symmetry: min(r60, r120) - max(r30, r90, r150), -2 to 2 [S06]; ideal: about 1.3.
 
     r = correlation of a ring of the autocorrelogram with itself turned by so many degrees, each point weighing as the
     area it stands for. The ring reaches from the edge of the central peak to past the six nearest peaks (_ring);
@@ -53,6 +54,7 @@ def grid_score(maps, xy):  # (U, N), (N, 2) -> (U,)
 def square_score(maps, xy):  # (U, N), (N, 2) -> (U,)
     """Square symmetry: r90 - max(r45, r135), -2 to 2, in the ring of grid_score; ideal maps have about 0.9.
 
+    [B18]'s score for 90 degrees, but against the greater of the other two, not their mean.
     Bands have about 0, hexagonal maps -0.6; 95 % of noise is below 0.55. Raises ValueError as grid_score does.
     """
     return _symmetry(maps, xy, (90,), (45, 135))
@@ -81,7 +83,7 @@ def spectrum(maps, xy):  # (U, N), (N, 2) -> (F, 2), (U, F)
 
 
 def band_score(maps, xy):  # (U, N), (N, 2) -> (U,)
-    """Share of a map's variance in its best plane wave, the greatest in its spectrum, 0 to 1.
+    """Share of a map's variance in its best plane wave, the greatest in its spectrum, 0 to 1; after [K12].
 
     One wave has 1, a square map of two 1/2, a hexagonal one of three 1/3, noise about 0.1. Raises ValueError as
     spectrum does.
@@ -93,7 +95,8 @@ def place_score(maps, world):  # (U, N), World -> (U,)
     """Firing in the largest connected field over firing in all fields [W22 fig. 11]: 1 for one, 1/k for k equal ones.
 
     A field is places above 20 % of the map's peak, joined by moves of the world. 0 where the peak is not above 0.
-    It says nothing of a field's size. Raises ValueError where maps and world do not fit.
+    It says nothing of a field's size, and an offset changes it: a rate of 0 must mean silence.
+    Raises ValueError where maps and world do not fit.
     """
     maps, _ = _check(maps, world.xy)
     state, move = np.nonzero(world.next_state >= 0)

@@ -1,5 +1,7 @@
 """Cell scores on maps whose kind is known: waves, fields and noise, on square and hexagonal lattices."""
 
+import re
+
 import numpy as np
 import pytest
 from checks import MODELS, problems
@@ -200,6 +202,53 @@ def test_one_field_is_a_place_cell_and_no_grid_cell(world):
     assert cells.band_score(maps, world.xy).max() < 0.6
 
 
+@pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
+def test_one_field_with_holes_is_still_a_place_cell(world):
+    """A hole may part a field; most of the firing stays together, and nothing looks periodic."""
+    maps = with_holes(np.random.default_rng(0), np.array([field(world.xy, centre) for centre in world.xy[::5]]))
+    scores = cells.place_score(maps, world)
+    assert np.median(scores) > 0.99
+    assert np.quantile(scores, 0.05) > 0.7
+    assert max(abs(score(maps, world.xy)).max() for score in (cells.grid_score, cells.square_score)) < 0.1
+
+
+@pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
+def test_fields_strewn_at_random_are_no_lattice(world):
+    """Their grid scores lie about 0; 95 % of them, unlike all ideal maps, are below 0.8."""
+    rng = np.random.default_rng(0)
+    for k in (2, 3, 5, 8):
+        maps = np.array([sum(field(world.xy, c) for c in rng.permutation(world.xy)[:k]) for _ in range(100)])
+        for score in (cells.grid_score, cells.square_score):
+            assert abs(np.median(scores := score(maps, world.xy))) < 0.2
+            assert np.quantile(scores, 0.95) < (0.8 if score is cells.grid_score else 1)
+        assert np.quantile(cells.band_score(maps, world.xy), 0.95) < 0.7
+
+
+@pytest.mark.parametrize("holes", [0, 0.1])
+@pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
+def test_lattices_of_fields_are_no_place_cells(world, holes):
+    """A unit of many fields has little of its firing in one; the stripes of a band are each one field."""
+    rng = np.random.default_rng(1)
+    for kind, most in (("square", 0.35), ("hexagonal", 0.35), ("band", 0.7)):
+        maps = with_holes(rng, np.maximum(wave_maps(rng, kind, world.xy, 30), 0), holes)
+        assert cells.place_score(maps, world).max() < most
+
+
+def test_each_score_names_its_source():
+    """By a tag that the module's docstring spells out."""
+    for score in (cells.autocorrelogram, *SCORES.values(), cells.place_score, cells.remapping):
+        tags = re.findall(r"\[([A-Z]+\d\d)", score.__doc__)
+        assert tags, score.__name__
+        assert all(f"[{tag}] " in cells.__doc__ for tag in tags)
+
+
+def test_k_equal_fields_on_a_hexagonal_lattice_have_a_kth():
+    world = WORLDS["hexagon"]
+    for k in (1, 2, 3):
+        rates = sum(field(world.xy, centre, 0.9) for centre in [(0, 0), (5, 0), (-5, 0)][:k])
+        np.testing.assert_allclose(cells.place_score(rates[None], world), 1 / k, rtol=1e-3)
+
+
 def test_k_equal_fields_have_a_kth_and_unequal_ones_the_share_of_the_largest():
     world = envs.grid(16)
     centres = [(2, 2), (2, 12), (12, 2), (12, 12)]
@@ -272,6 +321,16 @@ def test_remapping_matches_a_slow_oracle():
     grids, places = [rng.normal(size=(4, n)) for n in (9, 11)], [rng.normal(size=(5, n)) for n in (9, 11)]
     at = [[g[u, np.argmax(p[v])] for u in range(4) for v in range(5)] for g, p in zip(grids, places)]
     np.testing.assert_allclose(cells.remapping(rng, grids, places, 1)[0], np.corrcoef(*at)[0, 1])
+
+
+@given(seeds, st.floats(0.01, 100), st.floats(-100, 100))
+def test_scale_and_offset_of_rates_do_not_change_the_remapping_statistic(seed, scale, offset):
+    grids, places = remapped(np.random.default_rng(seed), True)
+    told = cells.remapping(np.random.default_rng(1), grids, places, 10)
+    other = [[scale * rates + offset for rates in pair] for pair in (grids, places)]
+    again = cells.remapping(np.random.default_rng(1), *other, 10)
+    np.testing.assert_allclose(again[0], told[0], atol=1e-8)
+    np.testing.assert_allclose(again[1], told[1], atol=1e-8)
 
 
 @given(worlds, seeds)

@@ -7,7 +7,7 @@ revisits at T and 2 T steps of fresh walks; units whose map varies; for each per
 active units beyond the 95th percentile of their own shuffled maps, and the share above 0.3; quartiles of the wavelength
 of each unit's strongest plane wave, in steps; CPU seconds of training. Maps are those of a world two places wider to
 each side than the one trained in: walks there still stay within the displacements that training has shown. A torus is
-unrolled: its code is mapped on an open grid of 20 x 20.
+unrolled: its code is mapped on an open grid (20 x 20; TEM, which is trained on smaller worlds, 14 x 14).
 """
 
 import csv
@@ -72,8 +72,11 @@ if __name__ == "__main__":
     plan = {
         job: (*SETTINGS[job[1]][:2], {**SETTINGS[job[1]][2], **WORLDS[job[0]][2]}, *WORLDS[job[0]][:2]) for job in jobs
     }
-    plan["grid 6 x 6", "TEM, linear"] = (tem, {}, small, envs.grid(6), envs.grid(8))
-    plan["hexagon 4", "TEM, linear"] = (tem, {}, small, envs.hexagon(4), envs.hexagon(5))
+    for name in ("linear", "relu"):
+        init, opened = {"activation": name}, {**small, "growth": 0.3}
+        plan["grid 6 x 6", f"TEM, {name}"] = (tem, init, small, envs.grid(6), envs.grid(8))
+        plan["hexagon 4", f"TEM, {name}"] = (tem, init, small, envs.hexagon(4), envs.hexagon(5))
+        plan["torus 6 x 6", f"TEM, {name}"] = (tem, init, opened, envs.grid(6, torus=True), envs.grid(14))
     rows = list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
     done = {(row["world"], row["setting"], int(row["seed"])) for row in rows}
     for seed in range(int(sys.argv[1]) if len(sys.argv) > 1 else 3):
