@@ -9,6 +9,7 @@ position code, w the weights that recall gives to earlier steps, p the probabili
 
 import base64
 import io
+from functools import cache
 from typing import NamedTuple
 
 import ipywidgets
@@ -20,7 +21,7 @@ from matplotlib.figure import Figure
 
 import envs
 
-SIZE, DPI = (11, 3.8), 80  # of one step's picture
+SIZE, DPI = (10, 4.2), 88  # of one step's picture
 
 
 class Story(NamedTuple):
@@ -87,11 +88,16 @@ def short(lines):  # (L, 2, 2) -> (L', 2, 2)
 def draw_places(ax, story, t):  # -> area of a place, in square points
     """The world, as figures.draw_graph shows it but in one artist, which is fast; and the agent."""
     xy, next_state = story.world.xy, story.world.next_state
-    area, (state, move) = min(400, 20000 / len(xy)), np.nonzero(next_state >= 0)
+    state, move = np.nonzero(next_state >= 0)
     moves = xy[np.stack([state, next_state[state, move]], axis=1)]
+    length = np.linalg.norm(moves[:, 1] - moves[:, 0], axis=1)
+    room = 72 / DPI * np.array([ax.bbox.width, ax.bbox.height]) / (1.2 * np.maximum(np.ptp(xy, axis=0), 1))
+    area = min(20, 0.85 * length[length > 0].min() * room.min()) ** 2  # neighbours do not touch
     ax.add_collection(LineCollection(short(moves), color="0.8", lw=0.8, zorder=0))
     ax.scatter(*xy.T, s=area, color="white", ec="0.85", zorder=2)
-    ax.scatter(*xy[story.walk.states[t]], s=1.6 * area, marker="s", fc="none", ec="black", lw=2, zorder=4)
+    ax.scatter(
+        *xy[story.walk.states[t]], s=1.6 * area, marker="s", fc="none", ec="black", lw=2, zorder=4, clip_on=False
+    )
     ax.margins(0.1)
     ax.set_aspect("equal", "datalim")
     ax.axis("off")
@@ -109,10 +115,11 @@ def draw_world(ax, story, t):
     here, first = np.unique(states, return_index=True)
     kinds = story.walk.observations[first]
     ax.scatter(*story.world.xy[here].T, s=area, c=kinds, vmin=0, vmax=S - 1, zorder=3)
-    for (x, y), kind in zip(story.world.xy[here], kinds):
-        colour = "white" if kind < 0.6 * S else "black"
+    for (x, y), kind in zip(story.world.xy[here], kinds if area > 80 else ()):
+        colour = "white" if kind < 0.45 * S else "black"
         ax.text(x, y, kind, color=colour, ha="center", va="center", fontsize=area**0.5 / 2, zorder=5)
-    ax.set_title("the walk, and what was seen where\n(a number, a colour: a kind of observation)")
+    name = "a number, a colour" if area > 80 else "a colour"
+    ax.set_title(f"the walk, and what was seen where\n({name}: a kind of observation)", y=1)
 
 
 def draw_memory(ax, story, t):
@@ -125,10 +132,12 @@ def draw_memory(ax, story, t):
     lines = np.stack([np.broadcast_to(xy[story.walk.states[t]], xy.shape), xy], axis=1)
     ax.add_collection(LineCollection(lines, color="0.5", lw=5 * share * (share > 0.1), zorder=1))
     for sign, marker in ((places > 0, "o"), (places < 0, "X")):
-        ax.scatter(*xy[sign].T, s=area * share[sign], c=share[sign], vmin=0, vmax=1, marker=marker, zorder=3)
+        ax.scatter(
+            *xy[sign].T, s=area * share[sign], c=share[sign], cmap="Blues", vmin=-1, vmax=1, marker=marker, zorder=3
+        )
     told = f"heaviest place: {share.max():.2f} of it" if share.any() else "there is none yet"
     crosses = "; crosses: negative" if (places < 0).any() else ""
-    ax.set_title(f"the weight of memories, where they were made\n({told}{crosses})")
+    ax.set_title(f"the weight of memories, where they were made\n({told}{crosses})", y=1)
 
 
 def draw_code(ax, story, t):
@@ -137,10 +146,9 @@ def draw_code(ax, story, t):
     ax.stairs(g[t], fill=True, color="0.75")
     if t:
         ax.stairs(g[heaviest], color="black", lw=1.2)
-    ax.set_title("position code, now" + (f" (grey) and at step {heaviest} (line)" if t else ""))
-    ax.set(
-        xlim=(0, g.shape[1]), ylim=1.05 * abs(g).max() * np.array([-1, 1]), xlabel="position units, like beside like"
-    )
+    ax.set_title("position code, now" + (f" (grey) and at step {heaviest} (line)" if t else ""), y=1)
+    ax.set(xlim=(0, g.shape[1]), xticks=[], xlabel="position units, like beside like")
+    ax.set(ylim=1.05 * abs(g).max() * np.array([-1, 1]), ylabel="activity")
 
 
 def draw_expected(ax, story, t):
@@ -152,17 +160,23 @@ def draw_expected(ax, story, t):
     for bar in np.array(bars)[kinds == seen]:
         bar.set(fc="tab:orange", hatch="///")
     ax.set_yticks(range(len(kinds)), [f"{kind} (seen)" if kind == seen else kind for kind in kinds])
-    ax.set(xlim=(0, 1), xlabel="probability", title="what is expected, and what is seen (hatched)")
-    ax.invert_yaxis()
+    ax.set(xlim=(0, 1), xticks=[0, 0.5, 1], xlabel="probability")
+    ax.set_title("what is expected, and what is seen (hatched)", y=1)
+    ax.yaxis.set_inverted(True)
 
 
 @plt.rc_context({"axes.titlesize": 9, "axes.labelsize": 9, "xtick.labelsize": 8, "ytick.labelsize": 8})
 def draw(fig, story, t):
-    """Step t on an empty figure."""
-    place = {"left": 0.01, "right": 0.98, "top": 0.81, "bottom": 0.13, "wspace": 0.2, "hspace": 0.9}
+    """Step t on a figure, empty or with another step on it: to make axes, ticks and room for titles takes longest."""
+    place = {"left": 0.015, "right": 0.975, "top": 0.81, "bottom": 0.12, "wspace": 0.25, "hspace": 0.6}
     panels = {"world": draw_world, "memory": draw_memory, "code": draw_code, "expected": draw_expected}
-    axes = fig.subplot_mosaic([["world", "memory", "code"], ["world", "memory", "expected"]], gridspec_kw=place)
+    mosaic = [["world", "memory", "code"], ["world", "memory", "expected"]]
+    axes = {ax.get_label(): ax for ax in fig.axes} or fig.subplot_mosaic(mosaic, gridspec_kw=place)
     for name, panel in panels.items():
+        for bars in list(axes[name].containers):
+            bars.remove()
+        for artist in (*axes[name].collections, *axes[name].patches, *axes[name].texts):
+            artist.remove()
         panel(axes[name], story, t)
     fig.suptitle(caption(story, t))
 
@@ -188,7 +202,7 @@ def frames(model, params, world, walk=None, b=0, steps=None):  # -> Figure
 def png(fig):  # Figure -> bytes
     """The picture as a file, drawn once (savefig draws twice)."""
     file = io.BytesIO()
-    FigureCanvasAgg(fig).print_png(file)
+    FigureCanvasAgg(fig).print_png(file, pil_kwargs={"compress_level": 1})
     return file.getvalue()
 
 
@@ -207,12 +221,15 @@ def step_through(model, params, world, walk=None, b=0):  # -> Viewer
     model: tem or temt; params: trained or fresh; walk: an envs.Walk in `world`, by default 60 steps of seed 0. Where
     there are no widgets, `frames` stands in its place. Raises ValueError where params, world, walk and b do not fit.
     """
-    story, image = tell(model, params, world, walk, b), ipywidgets.Image()
+    story, image, fig = tell(model, params, world, walk, b), ipywidgets.Image(), Figure(figsize=SIZE, dpi=DPI)
+
+    @cache
+    def page(t):
+        draw(fig, story, t)
+        return png(fig)
 
     def turn(change):
-        fig = Figure(figsize=SIZE, dpi=DPI)
-        draw(fig, story, change["new"])
-        image.value = png(fig)
+        image.value = page(change["new"])
 
     turn({"new": 0})
     last = len(story.g) - 1

@@ -170,6 +170,8 @@ WRONG = [  # exercise, answer, what is right in it, what a student may write ins
     ("6", "recall", " * np.log1p(m)", " * np.ones_like(m)", "log"),
     ("6", "recall_backward", 'cache["scale"] * dscaled', "dscaled", "scale is missing"),
     ("6", "recall_backward", "dh.swapaxes(1, 2) @", "dh @", "transposed"),
+    ("6", "recall", 'weights @ memory["value"], c', '(weights @ memory["value"]).astype(float), c', "hint on float32"),
+    ("6", "recall_backward", "* dscaled", "* dscaled.astype(float)", "a gradient is float64"),
     ("7", "in_time", "np.sin(phase), np.cos(phase)", "np.cos(phase), np.sin(phase)", "swapped"),
     ("7", "remember_backward", 'dg + dmemory["value"][..., -dg.shape[-1] :]', "dg", "gradient of the values is lost"),
     ("7", "recall_backward", 'cache["weights"].swapaxes(1, 2)', 'cache["weights"]', "must be transposed"),

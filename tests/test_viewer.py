@@ -58,6 +58,26 @@ def test_every_world_and_a_walk_of_one_step_can_be_drawn(name):
         viewer.frames(temt, params, world, envs.walk(rng, world, 1, T, 3), steps=[T - 1]).canvas.draw()
 
 
+@pytest.mark.parametrize("name", envs.WORLDS)
+def test_places_do_not_touch(name):
+    world = envs.make(name)
+    fig = viewer.frames(temt, temt.init_params(np.random.default_rng(0), world.n_actions, S), world, steps=[0])
+    fig.canvas.draw()
+    for ax in fig.axes[:2]:
+        at = 72 / fig.dpi * ax.transData.transform(world.xy)
+        apart = np.linalg.norm(at[:, None] - at, axis=-1) + 1e9 * np.eye(len(at))
+        places = next(c for c in ax.collections if isinstance(c, PathCollection))
+        assert places.get_sizes().max() ** 0.5 < apart.min()
+
+
+@pytest.mark.parametrize(("n", "said"), [(8, "a number, a colour"), (24, "(a colour")])
+def test_numbers_are_left_out_where_they_would_be_too_small_to_read(n, said):
+    world = envs.grid(n)
+    fig = viewer.frames(temt, temt.init_params(np.random.default_rng(0), 4, S), world, steps=[9])
+    assert said in fig.axes[0].get_title()
+    assert bool(fig.axes[0].texts) == (n < 24)
+
+
 def home(params, walk):
     """The first of the worlds of checks.problems that walk can be a walk in."""
     here, moves, there = walk.states[:, :-1], walk.actions[:, 1:], walk.states[:, 1:]
@@ -156,17 +176,17 @@ def test_units_stand_beside_those_most_like_them():
 
 @each_model
 def test_the_slider_turns_the_page(model):
-    """It opens on step 0; each value of the slider shows its step."""
+    """It opens on step 0; each value of the slider shows its step, with nothing left of the one before."""
     story, seen = viewer.tell(model, learned(model, 30), WORLD, WALK), set()
     controls, image = viewer.step_through(model, learned(model, 30), WORLD, WALK).children
     play, slider, box = controls.children
     assert play.max == slider.max == box.max == 29
-    for t in (0, 29):
+    for t in (0, 29, 3):
         slider.value, fig = t, Figure(figsize=viewer.SIZE, dpi=viewer.DPI)
         viewer.draw(fig, story, t)
         assert image.value == viewer.png(fig)
         seen.add(image.value)
-    assert len(seen) == 2
+    assert len(seen) == 3
 
 
 def test_where_there_are_no_widgets_the_same_call_shows_frames():
@@ -227,7 +247,7 @@ def test_a_walk_that_is_not_there_is_refused(b):
 def test_params_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="worlds must each have the 4 actions"):
         viewer.step_through(temt, learned(temt, 0), envs.ring(5))
-    with pytest.raises(ValueError, match="params must be finite, got NaN or infinity in b"):
+    with pytest.raises(ValueError, match=r"params\['b'\] must be finite, got NaN or infinity"):
         viewer.step_through(temt, {**learned(temt, 0), "b": np.full(S, np.nan)}, WORLD, WALK)
 
 
