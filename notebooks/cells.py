@@ -98,6 +98,7 @@ def place_score(maps, world):  # (U, N), World -> (U,)
     It says nothing of a field's size, and an offset changes it: a rate of 0 must mean silence.
     Raises ValueError where maps and world do not fit.
     """
+    envs.check_type("world", world, envs.World)
     maps, _ = _check(maps, world.xy)
     state, move = np.nonzero(world.next_state >= 0)
     joined = np.eye(world.n_states, dtype=np.float32)
@@ -120,10 +121,14 @@ def remapping(rng, grids, places, shuffles=1000):  # ((U, N1), (U, N2)), ((V, N1
     compare with it rather than with 0, as it keeps the grid cells' differences in mean rate.
     Raises ValueError where shapes do not fit or a place cell was never visited.
     """
-    grids, places = [np.asarray(g, float) for g in grids], [np.asarray(p, float) for p in places]
-    for name, pair in (("grids", grids), ("places", places)):
-        if [m.ndim for m in pair] != [2, 2] or len(pair[0]) != len(pair[1]) or not len(pair[0]):
-            raise ValueError(f"{name} must be (U, N1) and (U, N2), one map a world, got {[m.shape for m in pair]}")
+    _check_shuffles(rng, shuffles)
+    pairs = {"grids": grids, "places": places}
+    for name, pair in pairs.items():
+        pairs[name] = [envs.as_array(name, m, float) for m in (pair if isinstance(pair, (list, tuple)) else [pair])]
+        shapes = [m.shape for m in pairs[name]]
+        if [len(shape) for shape in shapes] != [2, 2] or not 0 < shapes[0][0] == shapes[1][0]:
+            raise ValueError(f"{name} must be (U, N1) and (U, N2), one map a world, got {shapes}")
+    grids, places = pairs.values()
     if any(g.shape[1] != p.shape[1] or np.isnan(p).all(axis=1).any() for g, p in zip(grids, places)):
         raise ValueError("places must have the grids' N in each world, and no map that is NaN alone")
     peaks = [np.nanargmax(p, axis=1) for p in places]
@@ -138,8 +143,10 @@ def null_scores(rng, score, maps, xy, shuffles=100):  # (U, N), (N, 2) -> (shuff
 
     For place_score, pass the world as xy. Raises ValueError as the score does.
     """
+    _check_shuffles(rng, shuffles)
+    maps, _ = _check(maps, getattr(xy, "xy", xy))
     null = np.empty((shuffles, len(maps)))
-    for u, rates in enumerate(np.asarray(maps, float)):
+    for u, rates in enumerate(maps):
         seen, copies = np.isfinite(rates), np.tile(rates, (shuffles, 1))
         copies[:, seen] = rng.permuted(copies[:, seen], axis=1)
         null[:, u] = score(copies, xy)
@@ -243,9 +250,15 @@ def _settle(scores, maps, least):  # (U,), (U, N) -> (U,)
     return np.where(seen.sum(axis=1) < least, np.nan, scores)
 
 
+def _check_shuffles(rng, shuffles):
+    """Raise ValueError, naming the argument, unless rng is one, and shuffles how many."""
+    envs.check_type("rng", rng, np.random.Generator)
+    envs.check_size("shuffles", shuffles, 0)
+
+
 def _check(maps, xy):
     """maps and xy as arrays of numbers; ValueError, naming the argument, unless they are (U, N) and (N, 2)."""
-    maps, xy = np.asarray(maps, float), np.asarray(xy, float)
+    maps, xy = envs.as_array("maps", maps, float), envs.as_array("xy", xy, float)
     if xy.ndim != 2 or xy.shape[1] != 2 or len(xy) < 2 or not np.isfinite(xy).all():
         raise ValueError(f"xy must be finite and of shape (N, 2), N at least 2, got {xy.shape}")
     if maps.ndim != 2 or maps.shape[1] != len(xy):

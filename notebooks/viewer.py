@@ -43,8 +43,9 @@ def tell(model, params, world, walk=None, b=0):  # -> Story
     """
     model.check_worlds(params, [world])
     walk = envs.walk(np.random.default_rng(0), world, 1, 60, len(params["b"])) if walk is None else walk
+    envs.check_walk(walk)
     model.check(params, walk.actions, walk.observations, walk.revisit)
-    check_index("b", b, len(walk.actions))
+    envs.check_size("b", b, 0, len(walk.actions) - 1)
     one, N = envs.Walk(*(field[b] for field in walk)), world.n_states
     s = one.states
     if not 0 <= s.min() <= s.max() < N or (world.next_state[s[:-1], one.actions[1:]] != s[1:]).any():
@@ -53,12 +54,6 @@ def tell(model, params, world, walk=None, b=0):  # -> Story
     told = model.forward({**params, "hebbian": 0}, walk.actions[b : b + 1], walk.observations[b : b + 1])
     g, w = told["g"][0], (told if "weights" in told else told["steps"][-1][0])["weights"][0]
     return Story(world, one, g[:, by_similarity(g)], w, w @ np.eye(N)[s], told["probabilities"][0])
-
-
-def check_index(name, value, n):
-    """Raise ValueError, naming the argument, unless value is an integer in 0..n-1."""
-    if not isinstance(value, (int, np.integer)) or not 0 <= value < n:
-        raise ValueError(f"{name} must lie in 0..{n - 1}, got {value!r}")
 
 
 def by_similarity(g):  # (T, G) -> (G,)
@@ -188,11 +183,12 @@ def frames(model, params, world, walk=None, b=0, steps=None):  # -> Figure
     """
     story = tell(model, params, world, walk, b)
     sorts = (~story.walk.revisit, story.walk.zero_shot)
-    steps = [np.flatnonzero(sort)[-1] for sort in sorts if sort.any()] if steps is None else list(steps)
-    if not steps:
+    steps = [np.flatnonzero(sort)[-1] for sort in sorts if sort.any()] if steps is None else steps
+    steps = envs.as_array("steps", steps).ravel()
+    if not len(steps):
         raise ValueError("steps must name at least one step, got none")
     for t in steps:
-        check_index("steps", t, len(story.g))
+        envs.check_size("steps", t, 0, len(story.g) - 1)
     fig = plt.figure(figsize=(SIZE[0], SIZE[1] * len(steps)), dpi=DPI)
     for part, t in zip(fig.subfigures(len(steps), 1, squeeze=False).flat, steps):
         draw(part, story, t)

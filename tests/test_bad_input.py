@@ -129,7 +129,9 @@ CALLS = of_envs() | of_cells() | {name: call for model in MODELS for name, call 
 # What is passed on may be named as that names it.
 ALSO = "height|width|side|n|levels|laps|jump|right|worlds|params|walk|actions|observations|states|steps|noise|C|hebbian"
 ALSO = "|".join([ALSO, *(name for model in MODELS for name in inspect.signature(model.init_memory).parameters)])
-CASES = [(name, argument) for name, (_, good) in CALLS.items() for argument in good if argument != "model"]
+CASES = [
+    (name, argument) for name, (_, good) in CALLS.items() for argument in good if argument not in ("model", "score")
+]
 
 
 @pytest.fixture(autouse=True)

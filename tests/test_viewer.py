@@ -240,7 +240,7 @@ def test_steps_that_are_not_there_are_refused(steps):
 
 @pytest.mark.parametrize("b", [2, -1, 0.5, None])
 def test_a_walk_that_is_not_there_is_refused(b):
-    with pytest.raises(ValueError, match=r"b must lie in 0\.\.1"):
+    with pytest.raises(ValueError, match="b must be an integer of at"):
         viewer.step_through(temt, learned(temt, 0), WORLD, WALK, b)
 
 
