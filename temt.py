@@ -452,7 +452,7 @@ def expect(params, state, a, noise=0):  # state, (B,), (B, G) -> logits (B, S), 
         g, move_cache = move(params, state["g"], a)
     else:
         g, move_cache = activate(params, np.repeat(params["g0"][None], len(a), axis=0))
-    g, n, t = g + noise, state["count"].max(), state["t"]
+    g, n, t = g + noise.astype(g.dtype), state["count"].max(), state["t"]
     stored = {name: m[:, :n] for name, m in state["memory"].items()}
     age = ((t - state["stored_at"][:, :n]) * (np.arange(n) < state["count"][:, None]))[:, None]
     r, recalled = recall(params, g[:, None], stored, age)

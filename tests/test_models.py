@@ -267,19 +267,20 @@ def test_inputs_are_left_as_they_were(model, data):
 
 
 @each_model
+@pytest.mark.parametrize("landmarks", [False, True])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_every_number_has_the_dtype_of_params(model, dtype):
+def test_every_number_has_the_dtype_of_params(model, dtype, landmarks):
     rng = np.random.default_rng(0)
     walk = envs.walk(rng, envs.grid(3), 3, 20, 5)
     params = model.init_params(rng, 4, 5, 6, dtype=dtype)
-    out = model.forward(params, walk.actions, walk.observations)
-    loss, grads, _ = model.gradients(params, walk.actions, walk.observations, walk.revisit)
+    out = model.forward(params, walk.actions, walk.observations, landmarks)
+    loss, grads, _ = model.gradients(params, walk.actions, walk.observations, walk.revisit, landmarks=landmarks)
     params, _ = model.adam(params, grads, model.adam(params, grads, {}, 0.003, clip=1e-3)[1], np.float64(0.003))
     arrays = {**out, **grads, "loss": loss, **{f"new {k}": v for k, v in params.items()}}
     kinds = {
         name: value.dtype
         for name, value in arrays.items()
-        if isinstance(value, np.ndarray | np.generic) and name != "new"
+        if isinstance(value, np.ndarray | np.generic) and name not in ("new", "count")
     }
     assert {name: kind for name, kind in kinds.items() if kind != dtype} == {}
 
