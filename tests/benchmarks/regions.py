@@ -1,9 +1,10 @@
 """More than two regions: TEM and TEM-t trained where what is seen depends on place and context, against two regions.
 
-    python tests/benchmarks/regions.py [SEEDS, default 3]
+    python tests/benchmarks/regions.py [SEEDS, default 3; 0: the attractors alone]
 
 5 x 5 grid, 45 kinds of observation, walks of 128 steps, 1,000 updates of 32 walks. Accuracies on 200 fresh walks,
-revisits and zero-shot; then what is recalled of each region from all the others, where they determine it.
+revisits and zero-shot; then what is recalled of each region from all the others, where they determine it. Last, TEM
+with an attractor, whose conjunctions do not factorise: 3 x 3, one-hot senses, walks of 48 steps, 300 updates of 16.
 """
 
 import sys
@@ -23,6 +24,11 @@ MODELS = {
     "TEM-t, product": (temt, {"product": True}),
     "TEM, two-hot senses": (tem, {}),
     "TEM, one-hot senses": (tem, {"C": 45}),
+}
+ATTRACTORS = {
+    "TEM, plain read": {},
+    "TEM, K = 2, kappa .8": {"K": 2, "kappa": 0.8},
+    "TEM, K = 3, with f_p": {"K": 3, "kappa": 0.8, "squash": True},
 }
 
 
@@ -61,3 +67,14 @@ if __name__ == "__main__":
                     for right, determined in (regions.reinstate(params, walk, a) for a in asked)
                 ]
                 line(name, regions.evaluate(params, walk), walk, *scores, seconds)
+
+    def draw_small(rng, T, batch=16):
+        return regions.context_walk(rng, envs.grid(3), batch, T, 45)
+
+    walk = draw_small(np.random.default_rng(1), 48, batch=64)
+    print("3 x 3, one context of 3: revisits, zero-shot, CPU seconds")
+    for name, options in ATTRACTORS.items():
+        rng, began = np.random.default_rng(0), time.process_time()
+        params = regions.init_params(rng, tem, 4, 45, C=45, **options)
+        params, _ = regions.train(rng, params, draw_small, updates=300, steps=48, quiet=True)
+        line(name, regions.evaluate(params, walk), walk, time.process_time() - began)
