@@ -160,16 +160,16 @@ def population(rng, maps, xy, shuffles=100):  # (U, N), (N, 2) -> {name: ((U,), 
 
 
 def grow(rng, model, params, world, updates=2500, steps=96, growth=0.6, rate=3e-3, decay=0.0, fixed=(), quiet=False):
-    """model.train, but for what matters to cells: -> params
+    """model.train in one world, or several in turn, but for what matters to cells: -> params
 
     decay: L2 on W, decoupled from Adam: W shrinks by rate x decay at each update (Loshchilov & Hutter 2019). fixed:
     names of parameters that are not learned. ("log_beta",) keeps TEM-t's attention as blunt as it starts: neighbouring
     places must then have codes that differ more, which makes fields small enough for several in one world.
     """
-    state = {}
+    state, worlds = {}, world if isinstance(world, list) else [world]
     for update in tqdm(range(updates), desc=model.NAME, disable=quiet, mininterval=1):
-        T = min(steps, round(12 + (steps - 12) * update / (growth * updates)))
-        walk = envs.walk(rng, world, 32, T, len(params["b"]))
+        T = min(steps, round(12 + (steps - 12) * update / max(1, growth * updates)))
+        walk = envs.walk(rng, worlds[update % len(worlds)], 32, T, len(params["b"]))
         _, grads, _ = model.gradients(params, walk.actions, walk.observations, walk.revisit)
         rate_now = rate * (1 + np.cos(np.pi * update / updates)) / 2
         learned = {name: d for name, d in grads.items() if name not in fixed}
