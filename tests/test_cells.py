@@ -426,7 +426,7 @@ def test_several_starts_agree_after_learning():
 
 @pytest.mark.parametrize("model", MODELS)
 def test_grow_is_train_with_decay_and_with_parameters_held(model):
-    world, steps = envs.ring(5), 20
+    world, steps = [envs.ring(5), envs.ring(6)], 20
     start = model.init_params(np.random.default_rng(0), 2, 4, G=6, activation="relu")
     trained, _ = model.train(np.random.default_rng(1), world, start, 12, steps=steps, growth=0.5, quiet=True)
     options = {"updates": 12, "steps": steps, "growth": 0.5, "quiet": True}
